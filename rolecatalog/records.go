@@ -10,13 +10,16 @@ type State struct {
 	CatalogueAt    *time.Time `json:"catalogueAt,omitempty"`    // last accepted refresh
 	CatalogueCount int        `json:"catalogueCount"`           // roles in it
 	CatalogueError string     `json:"catalogueError,omitempty"` // why the last answer was not accepted; empty: it was
-	// CatalogueRefused counts the roles of the last refused answer; -1 when there was none.
-	CatalogueRefused int        `json:"-"`
+	// AcceptShrink lets the next refresh through though the catalogue has shrunk: a person has approved it.
+	AcceptShrink     bool       `json:"-"`
 	NumbersAt        *time.Time `json:"numbersAt,omitempty"`
 	NumbersError     string     `json:"numbersError,omitempty"`
 	AdministratorsAt *time.Time `json:"administratorsAt,omitempty"`
 	FirstImportAt    *time.Time `json:"firstImportAt,omitempty"` // when the first import had gone through everybody
 	ReconciledAt     *time.Time `json:"reconciledAt,omitempty"`  // last full reconcile that ended without failures
+
+	// DatesThrough is the day up to which assignments that start or stop have been handed to the work list, "2006-01-02".
+	DatesThrough string `json:"datesThrough,omitempty"`
 
 	// Quarantine: the bridge reads and plans, and writes nothing.
 	QuarantineSince  *time.Time `json:"quarantineSince,omitempty"`

@@ -65,7 +65,8 @@ type Store interface {
 	// Work returns the backlog itself, longest failing first.
 	Work(ctx context.Context, cvr string, limit int) ([]Work, error)
 
-	// RemovalsSince counts the grants removed (AuditRemove with OutcomeDone or OutcomeUnknown) since a time, in all and by role.
+	// RemovalsSince counts the grants removed since a time, in all and by role: AuditRemove events with OutcomeIntended less those
+	// with OutcomeFailed, so that a removal whose process was killed before it could tell how it went counts too.
 	RemovalsSince(ctx context.Context, cvr string, since time.Time) (total int, byRole map[string]int, err error)
 	Audit(ctx context.Context, f AuditFilter) ([]AuditEvent, error)
 	// VerifyAudit walks the whole trail and returns how many events it checked, or the first break of the chain.

@@ -11,7 +11,8 @@ type Subject struct {
 	User     string // user id, for people
 	Name     string
 	Grants   []DesiredGrant
-	// Hold keeps everything of this identity as it is (Conflict, NotAdopted); empty: none.
+	// Hold keeps everything of this identity as it is (Conflict, NotAdopted); empty: none. An identity that is held and
+	// therefore was not read should be observed as NotWanted, or else it counts as a failed read.
 	Hold Reason
 	// Unadopted are roles that came into the catalogue after this identity was imported: an observed grant of one that
 	// is not desired is skipped as NotAdopted, never removed.
@@ -44,7 +45,7 @@ const (
 
 // Observation is what MitID Erhverv answered for one identity.
 type Observation struct {
-	State  ReadState
+	State  ReadState // anything but the four states counts as Failed, so that a zero value never means "holds nothing"
 	Error  string // for Failed, without secrets
 	Grants []ObservedGrant
 }
@@ -84,7 +85,8 @@ type AttemptKey struct {
 	Grant    Grant
 }
 
-// Limits are the guards' thresholds. A removal guard blocks above max(Count, Percent of the whole).
+// Limits are the guards' thresholds. A removal guard blocks above max(Count, Percent of the whole), where the share is
+// rounded down to whole grants: "more than 10 % of 259" is 26 or more. The zero value refuses every removal.
 type Limits struct {
 	RemovalsCount, RemovalsPercent         int // defaults 25 and 10
 	RoleRemovalsCount, RoleRemovalsPercent int // defaults 10 and 50
@@ -99,17 +101,24 @@ func DefaultLimits() Limits {
 // Baseline is what a plan for a few people must know of the whole organisation, so that shares are of the whole. Zero
 // values mean that the plan itself covers everything.
 type Baseline struct {
-	Managed int            // managed grants observed in the organisation
-	Holders map[string]int // by role: how many grants of it are observed in the organisation
+	// Managed counts the grants observed in the organisation that the machine may touch: of adopted users, with a role that
+	// is in the catalogue and not withdrawn, a known scope type, and this organisation's CVR number where the scope is Cvr.
+	Managed int
+	// Holders counts by role the grants observed in the organisation, whoever holds them; a role that is not in the map is
+	// counted in the plan itself.
+	Holders map[string]int
 	// Removals24h counts the removals carried out in the 24 hours before this plan; of those, RoleRemovals24h by role.
 	Removals24h     int
 	RoleRemovals24h map[string]int
 }
 
+// All is the Selection of a plan for the whole organisation. Only such a plan can tell that the desired side is empty.
+const All = "all"
+
 // Options are everything but the two sides.
 type Options struct {
-	CVR       string
-	Selection string // "all" or who was looked at
+	CVR       string // 8 digits
+	Selection string // All, or who was looked at
 	Catalogue Catalogue
 	Limits    Limits
 	Baseline  Baseline

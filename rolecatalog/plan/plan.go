@@ -11,7 +11,10 @@
 //	?         whatever, read failed        skip (unknown is never empty)
 package plan
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // FormatVersion is the version of the plan document. The minor part grows when fields are added, the major part when
 // a reader of the older format would misunderstand the newer.
@@ -57,37 +60,6 @@ const (
 	Skip   Verb = "skip"
 )
 
-// Reason says why a change is what it is. The list is closed.
-type Reason string
-
-// Reasons of add and keep.
-const (
-	Assigned     Reason = "assigned"     // an assignment in the catalogue gives it
-	LastOfRole   Reason = "last_holder"  // skip: the removal would leave an administrator-like role without any holder
-	Protected    Reason = "protected"    // skip: the user is on the list of users that the machine takes nothing from
-	IncompleteIn Reason = "incomplete"   // skip: a removal held back because something in this plan could not be read
-	ReadFailed   Reason = "read_failed"  // skip: this identity could not be read
-	Gone         Reason = "gone"         // skip: MitID Erhverv doesn't know the identity
-	NotAdopted   Reason = "not_adopted"  // skip: what the identity held before has not been imported
-	Conflict     Reason = "conflict"     // skip: two users have the same NemLogin UUID
-	Unmanaged    Reason = "unmanaged"    // skip: the role is not in the catalogue
-	Withdrawn    Reason = "withdrawn"    // skip: the role has left the catalogue; nothing is added or removed
-	UnknownScope Reason = "scope_type"   // skip: a scope type that is not known here
-	OtherCVR     Reason = "other_cvr"    // skip: a Cvr scope of another organisation
-	NoScopeValue Reason = "no_value"     // skip: the assignment lacks the P- or SE-number that its role asks for
-	Waiting      Reason = "waiting"      // skip: the last attempt failed and the next one is not due yet
-	NeedsPerson  Reason = "needs_person" // skip: attempts have failed for so long that a person must look at it
-)
-
-// Reasons of remove.
-const (
-	NotAssigned  Reason = "not_assigned"  // no assignment gives it
-	Ended        Reason = "ended"         // the assignment that gave it has ended
-	UserDisabled Reason = "user_disabled" // the user is disabled or locked
-	UserDeleted  Reason = "user_deleted"  // the user is deleted
-	Abandoned    Reason = "abandoned"     // no user has this NemLogin UUID any longer
-)
-
 // Change is one line of a plan: one grant of one identity.
 type Change struct {
 	Verb     Verb     `json:"verb"`
@@ -103,7 +75,8 @@ type Change struct {
 	Detail   string `json:"detail,omitempty"` // e.g. the error of the failed read
 }
 
-// Inventory says what one side of the comparison consisted of.
+// Inventory says what one side of the comparison consisted of. On the catalogue's side Failed and Gone are 0, and it is
+// complete when every desired grant has a usable scope; MitID Erhverv's side is complete when no identity failed.
 type Inventory struct {
 	Identities int    `json:"identities"`
 	Grants     int    `json:"grants"`
@@ -111,6 +84,15 @@ type Inventory struct {
 	Gone       int    `json:"gone"`     // identities that MitID Erhverv doesn't know
 	Complete   bool   `json:"complete"` // nothing is missing from this side
 	Hash       string `json:"hash"`     // sha256 over the side's canonical content, hex
+}
+
+// Unread is an identity whose grants are not known: its reading failed, or MitID Erhverv doesn't know it.
+type Unread struct {
+	Identity string    `json:"identity"`
+	User     string    `json:"user"`
+	Name     string    `json:"name,omitempty"`
+	State    ReadState `json:"state"` // Failed or IsGone
+	Error    string    `json:"error,omitempty"`
 }
 
 // Counts are the plan's changes by verb.
@@ -121,7 +103,8 @@ type Counts struct {
 	Skip   int `json:"skip"`
 }
 
-// GuardResult is the verdict of one guard. Guards are evaluated always, in a dry run too, and shown when green.
+// GuardResult is the verdict of one guard. Guards are evaluated always, in a dry run too, and shown when green. The two
+// guards against emptiness have no Limit: what they refuse is a Count of 0.
 type GuardResult struct {
 	Guard   string `json:"guard"` // one of the Guard… constants
 	OK      bool   `json:"ok"`
@@ -145,9 +128,10 @@ const (
 
 // Plan is the document.
 //
-// ID is the SHA-256 of the canonical content (everything but ID, CreatedAt and Guards, which depend on the clock): equal
-// input gives an equal id. Effect is the SHA-256 of what the plan would do (its adds and removes): a plan is stale when a
-// fresh one has another Effect, and an approval holds for the Effect that was approved.
+// ID is the SHA-256 of the canonical content (everything but ID, CreatedAt, Guards and Blocked, of which the last three
+// depend on the clock): equal input gives an equal id. Effect is the SHA-256 of what the plan would do (for which CVR, its
+// adds and removes): a plan is stale when a fresh one has another Effect, and an approval holds for the Effect that was
+// approved.
 type Plan struct {
 	FormatVersion string        `json:"formatVersion"`
 	ID            string        `json:"id"`
@@ -158,9 +142,33 @@ type Plan struct {
 	Source        Inventory     `json:"source"`    // the catalogue's side
 	Target        Inventory     `json:"target"`    // MitID Erhverv's side
 	Counts        Counts        `json:"counts"`
-	Changes       []Change      `json:"changes"`
+	Unread        []Unread      `json:"unread,omitempty"` // in order of identity
+	Changes       []Change      `json:"changes"`          // by verb, identity, role, scope type, scope value; no two alike
 	Guards        []GuardResult `json:"guards"`
 	Blocked       bool          `json:"blocked"` // a guard refuses: nothing of this plan is applied unless it is approved
+}
+
+// Adds are the changes that give something, in the order in which they are carried out. The slice is the plan's own.
+func (p *Plan) Adds() []Change { return p.section(Add) }
+
+// Removes are the changes that take something. The slice is the plan's own.
+func (p *Plan) Removes() []Change { return p.section(Remove) }
+
+// Keeps are the grants on which both sides agree. The slice is the plan's own.
+func (p *Plan) Keeps() []Change { return p.section(Keep) }
+
+// Skips are what is left alone and why. The slice is the plan's own.
+func (p *Plan) Skips() []Change { return p.section(Skip) }
+
+// BlockedBy names the guards that refuse the plan, each once, in the order of the guards.
+func (p *Plan) BlockedBy() []string {
+	var names []string
+	for _, g := range p.Guards {
+		if !g.OK && g.blocks() && !slices.Contains(names, g.Guard) {
+			names = append(names, g.Guard)
+		}
+	}
+	return names
 }
 
 // Empty reports whether the plan has nothing to do.
