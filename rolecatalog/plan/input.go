@@ -46,7 +46,7 @@ const (
 // Observation is what MitID Erhverv answered for one identity.
 type Observation struct {
 	State  ReadState // anything but the four states counts as Failed, so that a zero value never means "holds nothing"
-	Error  string // for Failed, without secrets
+	Error  string    // for Failed, without secrets
 	Grants []ObservedGrant
 }
 
