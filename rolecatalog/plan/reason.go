@@ -53,9 +53,9 @@ func (r Reason) Text() string {
 	case LastOfRole:
 		return "nobody else would hold this role"
 	case Protected:
-		return "the user is protected: nothing is taken from him by itself"
+		return "the user is on the list of protected users"
 	case IncompleteIn:
-		return "removal held back, because not everything could be read"
+		return "something else in this plan could not be read"
 	case ReadFailed:
 		return "what the user holds could not be read"
 	case Gone:

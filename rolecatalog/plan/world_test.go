@@ -47,7 +47,7 @@ func (w *world) user(identity string) *Subject {
 	return &w.desired.Subjects[len(w.desired.Subjects)-1]
 }
 
-// fail makes the reading of an identity end in a state without grants.
+// state makes the reading of an identity end without grants.
 func (w *world) state(identity string, s ReadState, err string) {
 	w.user(identity)
 	w.observed[identity] = Observation{State: s, Error: err}
