@@ -10,6 +10,7 @@ import (
 var (
 	ErrNotFound  = errors.New("not found")
 	ErrDuplicate = errors.New("exists already")
+	ErrFenced    = errors.New("another process has taken over the writing")
 )
 
 // Store is the memory that the catalogue needs. Package store implements it on SQLite and MariaDB/MySQL.
@@ -84,7 +85,10 @@ type Store interface {
 // Changes is what one step changes. Entries with a zero ID are created and get their ID; the others are updated whole.
 // Parents may be new in the same Changes: an Assignment points at its Role by pointer.
 type Changes struct {
-	CVR   string
+	CVR string
+	// Fence, when set, must still be the present token of the named lease, checked in the same transaction; ErrFenced else. A
+	// process that was paused until its lease had expired can so change nothing any more.
+	Fence *Fence
 	State func(*State) // changes the state, read in the same transaction; nil: unchanged
 
 	Users            []*User // with CPR set: it is encrypted and indexed; CPR "" on an existing user leaves the stored one
@@ -147,4 +151,17 @@ type AuditFilter struct {
 	Since                     time.Time
 	BeforeID                  uint64
 	Limit                     int
+}
+
+// Fence names a lease and the token it was held with.
+type Fence struct {
+	Name  string
+	Token uint64
+}
+
+type fenceKey struct{}
+
+// WithFence makes everything that is committed under ctx conditional on the lease still being held.
+func WithFence(ctx context.Context, f Fence) context.Context {
+	return context.WithValue(ctx, fenceKey{}, &f)
 }

@@ -1,0 +1,458 @@
+package rolecatalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rollebro/rollebro/rolecatalog/plan"
+)
+
+// ReconcileOptions accompany one reconcile.
+type ReconcileOptions struct {
+	Run      uint64 // the run it belongs to, for the audit trail
+	Actor    string // who caused it; default ActorSchedule
+	Progress Progress
+}
+
+// ReconcileReport tells what a reconcile found and did.
+type ReconcileReport struct {
+	Plan        *plan.Plan      `json:"-"`
+	PlanID      string          `json:"plan"`
+	DryRun      bool            `json:"dryRun"`
+	Blocked     bool            `json:"blocked"`     // a guard refuses, and nobody has approved
+	Quarantined bool            `json:"quarantined"` // nothing is written until a plan is approved or a clean one comes
+	Adopted     int             `json:"adopted"`
+	Added       int             `json:"added"`
+	Removed     int             `json:"removed"`
+	Failed      int             `json:"failed"`     // writes that failed or whose outcome is unknown
+	Held        int             `json:"held"`       // removals held back because something that belongs with them failed
+	ReadFailed  int             `json:"readFailed"` // identities that could not be read
+	Failures    []PersonFailure `json:"failures,omitempty"`
+
+	unfinished map[uint64]string // users to come back to after a while, with why
+	again      map[uint64]bool   // users to come back to at once
+}
+
+// Clean reports whether everything that was to be done is done.
+func (r *ReconcileReport) Clean() bool {
+	return !r.Blocked && !r.Quarantined && r.Failed == 0 && r.Held == 0 && r.ReadFailed == 0
+}
+
+// Reconcile makes MitID Erhverv hold what the catalogue says, for everybody or for some: it reads, adopts who has not been
+// adopted, computes and stores the plan, and applies it unless this is a dry run, a guard refuses or the bridge is
+// quarantined. One person's failure doesn't stop the others; the error is for what stops everything.
+func (b *Bridge) Reconcile(ctx context.Context, sel Selection, o ReconcileOptions) (ReconcileReport, error) {
+	return b.reconcile(ctx, sel, o, nil)
+}
+
+// Apply carries a stored plan out. It reads and plans again, and refuses with ErrStale when a fresh plan would do
+// something else than the stored one.
+func (b *Bridge) Apply(ctx context.Context, id string, o ReconcileOptions) (ReconcileReport, error) {
+	record, p, err := b.StoredPlan(ctx, id)
+	if err != nil {
+		return ReconcileReport{}, err
+	}
+	sel := Selection{Label: p.Selection}
+	if p.Selection != selectionAll {
+		if sel.Users, err = b.usersOf(ctx, p); err != nil {
+			return ReconcileReport{}, err
+		}
+	}
+	report, err := b.reconcile(ctx, sel, o, &record)
+	switch {
+	case err != nil:
+		return report, err
+	case report.Blocked:
+		return report, fmt.Errorf("plan %s: %w", short(record.ID), ErrBlocked)
+	case report.Quarantined:
+		return report, fmt.Errorf("plan %s: %w", short(record.ID), ErrQuarantined)
+	}
+	return report, nil
+}
+
+const selectionAll = "all"
+
+func short(id string) string { return id[:min(12, len(id))] }
+
+// StoredPlan finds a plan by its id, or the beginning of it.
+func (b *Bridge) StoredPlan(ctx context.Context, id string) (PlanRecord, *plan.Plan, error) {
+	record, err := b.store.Plan(ctx, b.cvr, id)
+	if errors.Is(err, ErrNotFound) {
+		return record, nil, fmt.Errorf("%w: %s", ErrUnknownPlan, id)
+	}
+	if err != nil {
+		return record, nil, err
+	}
+	p, err := plan.Decode(bytes.NewReader(record.Document))
+	if err != nil {
+		return record, nil, fmt.Errorf("reading the stored plan %s: %w", short(record.ID), err)
+	}
+	return record, p, nil
+}
+
+// usersOf lists the users that a plan for some people was made for.
+func (b *Bridge) usersOf(ctx context.Context, p *plan.Plan) ([]uint64, error) {
+	wanted := make(map[string]bool)
+	for i := range p.Changes {
+		wanted[p.Changes[i].Identity] = true
+	}
+	identities, err := b.store.Identities(ctx, b.cvr)
+	if err != nil {
+		return nil, err
+	}
+	users := []uint64{}
+	seen := make(map[uint64]bool)
+	for i := range identities {
+		if id := &identities[i]; wanted[id.UUID] && !seen[id.UserID] {
+			seen[id.UserID] = true
+			users = append(users, id.UserID)
+		}
+	}
+	return users, nil
+}
+
+// Plan reads MitID Erhverv, computes what a reconcile would do, and stores it. Nothing else changes, here or there; who
+// has not been adopted is shown as such.
+func (b *Bridge) Plan(ctx context.Context, sel Selection, progress Progress) (*plan.Plan, error) {
+	if b.o.Client == nil {
+		return nil, errNoClient
+	}
+	s, err := b.look(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	if s.snapshot.State.Generation == 0 {
+		return nil, errors.New("the catalogue of system roles has not been read yet: run `rollebro import` first")
+	}
+	s.snapshot.Identities = append(s.snapshot.Identities, s.unknown()...)
+	observed := plan.Observed{}
+	err = b.observe(ctx, s.present(), progress, func(id *Identity, r reading) error {
+		observed[id.UUID] = r.observation()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.compute(ctx, observed)
+	if err != nil {
+		return nil, err
+	}
+	status := PlanComputed
+	if p.Blocked {
+		status = PlanBlocked
+	}
+	return p, b.savePlan(ctx, p, status)
+}
+
+func (b *Bridge) savePlan(ctx context.Context, p *plan.Plan, status PlanStatus) error {
+	var document bytes.Buffer
+	if err := p.Encode(&document); err != nil {
+		return fmt.Errorf("writing the plan: %w", err)
+	}
+	record := &PlanRecord{
+		CVR: b.cvr, ID: p.ID, Effect: p.Effect, Selection: p.Selection, Status: status, DryRun: b.o.DryRun, CreatedAt: p.CreatedAt,
+		Adds: p.Counts.Add, Removes: p.Counts.Remove, Keeps: p.Counts.Keep, Skips: p.Counts.Skip, Document: document.Bytes(),
+	}
+	if err := b.store.SavePlan(ctx, record); err != nil {
+		return fmt.Errorf("storing the plan: %w", err)
+	}
+	return nil
+}
+
+func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOptions, expect *PlanRecord) (ReconcileReport, error) {
+	report := ReconcileReport{DryRun: b.o.DryRun, unfinished: map[uint64]string{}, again: map[uint64]bool{}}
+	if b.o.Client == nil {
+		return report, errNoClient
+	}
+	if o.Actor == "" {
+		o.Actor = ActorSchedule
+	}
+	if sel.Users == nil {
+		// A full run takes long enough to outlive a token that is already old.
+		if err := b.o.Client.Authenticate(ctx); err != nil {
+			return report, fmt.Errorf("signing in to MitID Erhverv: %w", err)
+		}
+	}
+	s, err := b.open(ctx, sel)
+	if err != nil {
+		return report, err
+	}
+	observed, err := s.observeAndAdopt(ctx, &report, o.Progress)
+	if err != nil {
+		return report, err
+	}
+	p, err := s.compute(ctx, observed)
+	if err != nil {
+		return report, err
+	}
+	report.Plan, report.PlanID = p, p.ID
+	if expect != nil && p.Effect != expect.Effect {
+		return report, b.refuseStale(ctx, expect, p, o)
+	}
+	apply, err := b.decide(ctx, s, p, &report, o)
+	if err != nil || !apply {
+		return report, err
+	}
+	if err := s.apply(ctx, p, observed, &report, o); err != nil {
+		return report, err
+	}
+	return report, s.conclude(ctx, p, observed, &report, o)
+}
+
+// observeAndAdopt reads everybody selected, keeps what was read, and adopts who has not been adopted.
+func (s *session) observeAndAdopt(ctx context.Context, report *ReconcileReport, progress Progress) (plan.Observed, error) {
+	observed := make(plan.Observed, len(s.snapshot.Identities))
+	a := s.adopter()
+	err := s.b.observe(ctx, s.present(), progress, func(id *Identity, r reading) error {
+		observed[id.UUID] = r.observation()
+		if r.state == plan.Failed {
+			report.ReadFailed++
+			f := s.failure(id, r.err)
+			report.Failures = append(report.Failures, f)
+			report.unfinished[s.userOf(id.UUID)] = f.Error
+		}
+		return a.take(ctx, id, r)
+	})
+	if err == nil {
+		err = a.flush(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	report.Adopted = a.report.Adopted
+	if a.report.Adopted > 0 {
+		return observed, s.refresh(ctx)
+	}
+	return observed, nil
+}
+
+// refuseStale records that a plan is not carried out because the world has moved.
+func (b *Bridge) refuseStale(ctx context.Context, expect *PlanRecord, fresh *plan.Plan, o ReconcileOptions) error {
+	expect.Status = PlanStale
+	if err := b.store.SavePlan(ctx, expect); err != nil {
+		return err
+	}
+	status := PlanComputed
+	if fresh.Blocked {
+		status = PlanBlocked
+	}
+	if err := b.savePlan(ctx, fresh, status); err != nil {
+		return err
+	}
+	event := AuditEvent{Actor: o.Actor, Action: AuditPlanRefused, Plan: expect.ID, Run: o.Run, Reason: "stale", Detail: "a fresh plan is " + fresh.ID}
+	if err := b.commit(ctx, &Changes{Audit: []AuditEvent{event}}); err != nil {
+		return err
+	}
+	return fmt.Errorf("plan %s: %w: a fresh plan, %s, would do something else", short(expect.ID), ErrStale, short(fresh.ID))
+}
+
+// decide stores the plan and says whether it is to be applied; the guards, approvals and the quarantine are heard here.
+func (b *Bridge) decide(ctx context.Context, s *session, p *plan.Plan, report *ReconcileReport, o ReconcileOptions) (apply bool, err error) {
+	for _, g := range p.Guards {
+		if !g.OK && b.o.Observer.Guard != nil {
+			b.o.Observer.Guard(g.Guard)
+		}
+	}
+	state := &s.snapshot.State
+	quarantined := state.QuarantineSince != nil
+	status := PlanComputed
+	if p.Blocked {
+		status = PlanBlocked
+	}
+	if b.o.DryRun {
+		report.Blocked = p.Blocked
+		return false, b.savePlan(ctx, p, status)
+	}
+	approval, err := b.store.ApprovalFor(ctx, b.cvr, p.Effect)
+	approved := err == nil && !p.Empty()
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	if err := b.savePlan(ctx, p, status); err != nil {
+		return false, err
+	}
+	changes := &Changes{}
+	record := func(action, reason, detail string) {
+		changes.Audit = append(changes.Audit, AuditEvent{Actor: o.Actor, Action: action, Plan: p.ID, Run: o.Run, Reason: reason, Detail: detail})
+	}
+	leave := func(reason string) {
+		changes.State = func(st *State) { st.QuarantineSince, st.QuarantineReason, st.QuarantinePlan = nil, "", "" }
+		record(AuditQuarantineOut, reason, "")
+	}
+	switch {
+	case approved:
+		// The approval holds once: it is used up before the first write, so that no second run can use it as well.
+		approval.ReleaseUsed = true
+		if err := b.store.SavePlan(ctx, &approval); err != nil {
+			return false, err
+		}
+		if quarantined {
+			leave("approved")
+		}
+		apply = true
+	case p.Blocked:
+		report.Blocked, report.Quarantined = true, quarantined
+		red := redRemovals(p)
+		record(AuditPlanBlocked, firstRed(p), "")
+		if red != "" && !quarantined {
+			report.Quarantined = true
+			at := b.now()
+			changes.State = func(st *State) { st.QuarantineSince, st.QuarantineReason, st.QuarantinePlan = &at, red, p.ID }
+			record(AuditQuarantineIn, red, "")
+		}
+		b.log.WithFields(map[string]any{"plan": short(p.ID), "reason": firstRed(p)}).Warn("The plan is blocked; nothing is written")
+	case quarantined && s.selection.Users == nil && p.Target.Complete:
+		leave("a clean plan")
+		apply = true
+	case quarantined:
+		report.Quarantined = true
+	default:
+		apply = true
+	}
+	if len(changes.Audit) > 0 {
+		if err := b.commit(ctx, changes); err != nil {
+			return false, err
+		}
+	}
+	return apply, nil
+}
+
+// redRemovals is the message of a red guard on removals, the kind that puts the bridge into quarantine; empty: none.
+func redRemovals(p *plan.Plan) string {
+	for _, g := range p.Guards {
+		switch g.Guard {
+		case plan.GuardRemovals, plan.GuardRemovals24h, plan.GuardRoleRemovals, plan.GuardDesired:
+			if !g.OK {
+				return g.Message
+			}
+		}
+	}
+	return ""
+}
+
+func firstRed(p *plan.Plan) string {
+	for _, g := range p.Guards {
+		if !g.OK && g.Guard != plan.GuardIncomplete {
+			return g.Message
+		}
+	}
+	return ""
+}
+
+// Approve releases a stored plan once, in the name of a person: what it would do is carried out by the next reconcile or by
+// Apply, whatever the guards say.
+func (b *Bridge) Approve(ctx context.Context, id, by, reason string) (PlanRecord, error) {
+	record, p, err := b.StoredPlan(ctx, id)
+	if err != nil {
+		return record, err
+	}
+	if by == "" || reason == "" {
+		return record, errors.New("an approval needs the name of the person who gives it and a reason")
+	}
+	switch record.Status {
+	case PlanApplied, PlanPartly, PlanStale:
+		return record, fmt.Errorf("plan %s: %w: it is %s", short(record.ID), ErrStale, record.Status)
+	}
+	shrunk := false
+	for _, g := range p.Guards {
+		shrunk = shrunk || !g.OK && (g.Guard == plan.GuardCatalogue || g.Guard == plan.GuardShrunk)
+	}
+	if p.Empty() && !shrunk {
+		return record, fmt.Errorf("plan %s has nothing to do, so there is nothing to approve", short(record.ID))
+	}
+	at := b.now()
+	record.Status, record.ApprovedAt, record.ApprovedBy, record.ApproveWhy, record.ReleaseUsed = PlanApproved, &at, by, reason, false
+	if err := b.store.SavePlan(ctx, &record); err != nil {
+		return record, err
+	}
+	changes := &Changes{Audit: []AuditEvent{{Actor: by, Action: AuditPlanApproved, Plan: record.ID, Reason: reason}}}
+	if shrunk {
+		changes.State = func(s *State) { s.AcceptShrink = true }
+	}
+	return record, b.commit(ctx, changes)
+}
+
+// conclude stores how the plan ended, retires identities that nobody needs any more, and puts on the work list whoever has
+// to be come back to.
+func (s *session) conclude(ctx context.Context, p *plan.Plan, observed plan.Observed, report *ReconcileReport, o ReconcileOptions) error {
+	b := s.b
+	record, err := b.store.Plan(ctx, b.cvr, p.ID)
+	if err != nil {
+		return err
+	}
+	at := b.now()
+	if !p.Empty() {
+		record.Status, record.AppliedAt = PlanApplied, &at
+		if report.Failed > 0 || report.Held > 0 {
+			record.Status = PlanPartly
+		}
+		if err := b.store.SavePlan(ctx, &record); err != nil {
+			return err
+		}
+	}
+	changes := &Changes{Identities: s.retired(observed, at)}
+	if !p.Empty() {
+		changes.Audit = append(changes.Audit, AuditEvent{
+			Actor: o.Actor, Action: AuditPlanApplied, Plan: p.ID, Run: o.Run, Outcome: string(record.Status),
+			Detail: fmt.Sprintf("%d added, %d removed, %d failed, %d held", report.Added, report.Removed, report.Failed, report.Held),
+		})
+	}
+	// Removals held back because somebody else could not be read are looked at again at once, each person alone.
+	for i := range p.Changes {
+		if c := &p.Changes[i]; c.Verb == plan.Skip && c.Reason == plan.IncompleteIn {
+			report.Held++
+			if user := s.userOf(c.Identity); report.unfinished[user] == "" {
+				report.again[user] = true
+			}
+		}
+	}
+	if s.selection.Users == nil {
+		changes.Mark = b.mark(slices.Sorted(maps.Keys(report.again)), "removals held back")
+		for user, why := range report.unfinished {
+			if user != 0 && why != "" {
+				changes.Mark = append(changes.Mark, Work{CVR: b.cvr, UserID: user, Reason: "failed", NextTryAt: at.Add(RetryDelay(1)), CreatedAt: at, LastError: why})
+			}
+		}
+		if report.Clean() {
+			changes.State = func(st *State) { st.ReconciledAt = &at }
+		}
+	}
+	if len(changes.Identities)+len(changes.Audit)+len(changes.Mark) == 0 && changes.State == nil {
+		return nil
+	}
+	return b.commit(ctx, changes)
+}
+
+// retired lists the identities that need no reading any more: of a user who is gone, and with nothing managed left.
+func (s *session) retired(observed plan.Observed, at time.Time) []Identity {
+	var ids []Identity
+	for i := range s.snapshot.Identities {
+		id := &s.snapshot.Identities[i]
+		l := s.effective.links[id.UUID]
+		if id.RetiredAt != nil || len(l.rivals) > 0 || l.owner != nil && !l.owner.Deleted {
+			continue
+		}
+		o, looked := observed[id.UUID]
+		if !looked || o.State == plan.Failed || s.holdsManaged(o) {
+			continue
+		}
+		retired := *id
+		retired.RetiredAt = &at
+		ids = append(ids, retired)
+	}
+	return ids
+}
+
+func (s *session) holdsManaged(o plan.Observation) bool {
+	for _, g := range o.Grants {
+		if s.effective.managed[g.Role] && g.Scope.Type.Known() && (g.Scope.Type != plan.Cvr || g.Scope.Value == s.b.cvr) {
+			return true
+		}
+	}
+	return false
+}
