@@ -10,7 +10,7 @@ import (
 func TestReads(t *testing.T) {
 	t.Parallel()
 	s := newService(t, route{
-		"GET " + pathCatalogue: answer(200, `{"roles":[{"uuid":"`+roleA+`","name":"EASY","description":"Fravær","isBasicPackage":true,"isNew":7}],"more":{}}`),
+		"GET " + pathCatalogue:                   answer(200, `{"roles":[{"uuid":"`+roleA+`","name":"EASY","description":"Fravær","isBasicPackage":true,"isNew":7}],"more":{}}`),
 		"GET " + pathIdentity + alice + "/roles": answer(200, `[{"scope":{"type":"PU","value":"1234567890"},"isInternal":true,"from":"2024-01-01","to":null,"uuid":"`+roleA+`","name":"EASY","teaserText":"x"}]`),
 		"GET " + pathSENumbers:                   answer(200, `[{"seNumber":"12345678"}]`),
 		"GET " + pathProductionUnits:             answer(200, `[{"pNumber":1234567890,"cvrNumber":98765432,"name":"Skolen","streetName":"Gaden","streetBuildingIdentifier":"1A"}]`),

@@ -82,8 +82,8 @@ func employeeCall(uuid string) call {
 func (c *Client) prober(uuid string, unclear func(*Error) bool, exists func(*Error) *Error) func(context.Context, *Error) *Error {
 	known := false
 	return func(ctx context.Context, e *Error) *Error {
-		if !unclear(e) {
-			return e
+		if e.Op == opAuthenticate || !unclear(e) {
+			return e // without a token the failure says nothing about the identity
 		}
 		if known {
 			return exists(e)
