@@ -24,34 +24,68 @@ const MaxDocument = 1 << 30
 // JSON gives the document as indented JSON, ending in a newline.
 func (p *Plan) JSON() ([]byte, error) {
 	var b bytes.Buffer
-	if err := p.writeJSON(&b); err != nil {
-		return nil, err
+	if err := p.writeJSON(&b, "  "); err != nil {
+		return nil, fmt.Errorf("writing the plan as JSON: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-func (p *Plan) writeJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(p); err != nil {
-		return fmt.Errorf("writing the plan as JSON: %w", err)
-	}
-	return nil
 }
 
 // Encode writes the document in the form in which it is stored: JSON, compressed with gzip. Equal plans give equal bytes.
 func (p *Plan) Encode(w io.Writer) error {
 	z := gzip.NewWriter(w)
-	e := json.NewEncoder(z)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(p); err != nil {
+	if err := p.writeJSON(z, ""); err != nil {
 		return fmt.Errorf("encoding the plan: %w", err)
 	}
 	if err := z.Close(); err != nil {
 		return fmt.Errorf("encoding the plan: %w", err)
 	}
 	return nil
+}
+
+// writeJSON writes what a json.Encoder would write, one change at a time: the encoder holds all of a document in memory,
+// which for a large organisation's plan takes several times what the plan itself takes.
+func (p *Plan) writeJSON(w io.Writer, indent string) error {
+	var b bytes.Buffer
+	encoder := func(prefix string) *json.Encoder {
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		e.SetIndent(prefix, indent)
+		return e
+	}
+	frame := *p
+	frame.Changes = []Change{}
+	if err := encoder("").Encode(frame); err != nil {
+		return err
+	}
+	// Within a text a quotation mark is escaped, so that this can't be found in one.
+	empty, line := `"changes":[]`, ""
+	if indent != "" {
+		empty, line = `"changes": []`, "\n"
+	}
+	before, after, ok := strings.Cut(b.String(), empty)
+	if !ok {
+		return errors.New("the document has no changes")
+	}
+	out := &printer{w: bufio.NewWriter(w)}
+	out.print(before, empty[:len(empty)-1])
+	prefix := indent + indent
+	each := encoder(prefix)
+	for i := range p.Changes {
+		b.Reset()
+		if err := each.Encode(&p.Changes[i]); err != nil {
+			return err
+		}
+		if i > 0 {
+			out.print(",")
+		}
+		out.print(line, prefix)
+		out.write(bytes.TrimRight(b.Bytes(), "\n"))
+	}
+	if len(p.Changes) > 0 {
+		out.print(line, indent)
+	}
+	out.print("]", after)
+	return out.finish()
 }
 
 // Decode reads a document as JSON or Encode wrote it. It refuses another major format version, verbs that it doesn't know,
@@ -73,8 +107,11 @@ func Decode(r io.Reader) (*Plan, error) {
 	if err := d.Decode(&p); err != nil {
 		return nil, fmt.Errorf("decoding the plan: %w: %w", ErrFormat, err)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) { // reads gzip's checksum as well
+	switch _, err := d.Token(); { // reads gzip's checksum as well
+	case err == nil:
 		return nil, fmt.Errorf("decoding the plan: %w: something follows the document", ErrFormat)
+	case !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("decoding the plan: %w: after the document: %w", ErrFormat, err)
 	}
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("decoding the plan: %w: %w", ErrFormat, err)

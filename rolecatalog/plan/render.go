@@ -37,7 +37,10 @@ func Write(w io.Writer, p *Plan, format string, opts RenderOptions) error {
 	case FormatText:
 		render = renderText
 	case FormatJSON:
-		return p.writeJSON(w)
+		if err := p.writeJSON(w, "  "); err != nil {
+			return fmt.Errorf("writing the plan as JSON: %w", err)
+		}
+		return nil
 	case FormatCSV:
 		return renderCSV(w, p, opts)
 	case FormatMarkdown:
@@ -66,6 +69,12 @@ func (p *printer) print(texts ...string) {
 		if p.err == nil {
 			_, p.err = p.w.WriteString(s)
 		}
+	}
+}
+
+func (p *printer) write(b []byte) {
+	if p.err == nil {
+		_, p.err = p.w.Write(b)
 	}
 }
 
