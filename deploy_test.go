@@ -7,12 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/rollebro/rollebro/cmd/rollebro/config"
 )
 
 // instruction is one of a Dockerfile, its lines joined.
@@ -261,6 +264,42 @@ func TestComposeTakesTheNamesOfOS2rollekatalog(t *testing.T) {
 		if got := environment[name]; got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
+	}
+}
+
+// The environment goes through the program's own reading of settings: a name that it does
+// not know, or a value that it refuses, fails here and not at the customer's.
+func TestComposeEnvironmentIsUnderstoodByTheProgram(t *testing.T) {
+	t.Parallel()
+	secrets := t.TempDir()
+	var environment []string
+	for name, value := range compose(t).Services["rollebro"].Environment {
+		if secret, isSecret := strings.CutPrefix(value, "/run/secrets/"); isSecret {
+			value = filepath.Join(secrets, secret)
+			if err := os.WriteFile(value, []byte("the "+secret+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		environment = append(environment, name+"="+value)
+	}
+	read, err := config.Load(config.Source{Environ: environment, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatalf("the program refuses the environment of docker-compose.yml: %v", err)
+	}
+	if len(read.Notes) != 0 {
+		t.Errorf("the program has remarks: %q", read.Notes)
+	}
+	if !read.NemLogin.Enabled || !read.NemLogin.UserDryRunOnly || read.CVR != "12345678" {
+		t.Errorf("enabled %v, dry run %v, CVR %q", read.NemLogin.Enabled, read.NemLogin.UserDryRunOnly, read.CVR)
+	}
+	if got := read.NemLogin.KeystorePassword.Reveal(); got != "the keystore-password" {
+		t.Errorf("keystore password %q is not the file's first line", got)
+	}
+	if got := read.Database.Password.Reveal(); got != "the database-password" {
+		t.Errorf("database password %q is not the file's first line", got)
+	}
+	if read.Database.KeyFile != "/data/rollebro.key" || read.Database.URL != "jdbc:mariadb://mariadb/rollebro" {
+		t.Errorf("key file %q, database %q", read.Database.KeyFile, read.Database.URL)
 	}
 }
 
