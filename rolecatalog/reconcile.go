@@ -34,8 +34,9 @@ type ReconcileReport struct {
 	ReadFailed  int             `json:"readFailed"` // identities that could not be read
 	Failures    []PersonFailure `json:"failures,omitempty"`
 
-	unfinished map[uint64]string // users to come back to after a while, with why
-	again      map[uint64]bool   // users to come back to at once
+	unfinished map[uint64]string    // users to come back to after a while, with why
+	again      map[uint64]bool      // users to come back to at once
+	later      map[uint64]time.Time // users with a failed write that isn't due yet
 }
 
 // Clean reports whether everything that was to be done is done.
@@ -165,7 +166,7 @@ func (b *Bridge) savePlan(ctx context.Context, p *plan.Plan, status PlanStatus) 
 }
 
 func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOptions, expect *PlanRecord) (ReconcileReport, error) {
-	report := ReconcileReport{DryRun: b.o.DryRun, unfinished: map[uint64]string{}, again: map[uint64]bool{}}
+	report := ReconcileReport{DryRun: b.o.DryRun, unfinished: map[uint64]string{}, again: map[uint64]bool{}, later: map[uint64]time.Time{}}
 	if b.o.Client == nil {
 		return report, errNoClient
 	}
@@ -402,6 +403,7 @@ func (s *session) conclude(ctx context.Context, p *plan.Plan, observed plan.Obse
 			Detail: fmt.Sprintf("%d added, %d removed, %d failed, %d held", report.Added, report.Removed, report.Failed, report.Held),
 		})
 	}
+	s.remember(p, report)
 	// Removals held back because somebody else could not be read are looked at again at once, each person alone.
 	for i := range p.Changes {
 		if c := &p.Changes[i]; c.Verb == plan.Skip && c.Reason == plan.IncompleteIn {
@@ -418,6 +420,9 @@ func (s *session) conclude(ctx context.Context, p *plan.Plan, observed plan.Obse
 				changes.Mark = append(changes.Mark, Work{CVR: b.cvr, UserID: user, Reason: "failed", NextTryAt: at.Add(RetryDelay(1)), CreatedAt: at, LastError: why})
 			}
 		}
+		for user, next := range report.later {
+			changes.Mark = append(changes.Mark, Work{CVR: b.cvr, UserID: user, Reason: "failed", NextTryAt: next, CreatedAt: at})
+		}
 		if report.Clean() {
 			changes.State = func(st *State) { st.ReconciledAt = &at }
 		}
@@ -426,6 +431,25 @@ func (s *session) conclude(ctx context.Context, p *plan.Plan, observed plan.Obse
 		return nil
 	}
 	return b.commit(ctx, changes)
+}
+
+// remember notes when the writes that failed earlier, and that this plan left out, are due.
+func (s *session) remember(p *plan.Plan, report *ReconcileReport) {
+	due := make(map[plan.AttemptKey]time.Time, len(s.snapshot.Attempts))
+	for i := range s.snapshot.Attempts {
+		due[s.snapshot.Attempts[i].key()] = s.snapshot.Attempts[i].NextTryAt
+	}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		if c.Verb != plan.Skip || c.Reason != plan.Waiting {
+			continue
+		}
+		user := s.userOf(c.Identity)
+		next, known := due[plan.AttemptKey{Verb: c.Intended, Identity: c.Identity, Grant: c.Grant}]
+		if first, noted := report.later[user]; known && (!noted || next.Before(first)) {
+			report.later[user] = next
+		}
+	}
 }
 
 // retired lists the identities that need no reading any more: of a user who is gone, and with nothing managed left.

@@ -82,8 +82,10 @@ type Attempt struct {
 
 // Work is one person who must be looked at: changed here, or failed at the last try. There is one row per user.
 type Work struct {
-	CVR           string     `gorm:"primaryKey" json:"cvr"`
-	UserID        uint64     `gorm:"primaryKey" json:"userId"`
+	CVR    string `gorm:"primaryKey" json:"cvr"`
+	UserID uint64 `gorm:"primaryKey" json:"userId"`
+	// Of, when set in Changes.Mark, names the user instead of UserID; he may be new in the same Changes.
+	Of            *User      `gorm:"-" json:"-"`
 	Reason        string     `json:"reason"`
 	Version       int64      `json:"-"` // grows at each new mark, so that finishing doesn't lose a later one
 	Attempts      int        `json:"attempts"`

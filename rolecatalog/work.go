@@ -50,6 +50,9 @@ func (b *Bridge) ProcessWork(ctx context.Context, limit int, o ReconcileOptions)
 			case why != "":
 				changes.Retried = append(changes.Retried, b.failedAgain(w, why))
 				report.Failed++
+			case !r.later[w.UserID].IsZero():
+				w.NextTryAt = r.later[w.UserID]
+				changes.Retried = append(changes.Retried, w)
 			case r.again[w.UserID] && turn == 0:
 				again = append(again, w)
 			case r.again[w.UserID]:

@@ -1,0 +1,147 @@
+package rolecatalog
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Status is the state of the bridge in figures, and what needs a person.
+type Status struct {
+	CVR         string     `json:"cvr"`
+	DryRun      bool       `json:"dryRun"`
+	State       State      `json:"state"`
+	Users       int        `json:"users"`
+	WithUUID    int        `json:"usersWithNemLoginUuid"`
+	Identities  int        `json:"identities"`
+	Adopted     int        `json:"adopted"`
+	NotAdopted  int        `json:"notAdopted"`
+	Gone        int        `json:"gone"` // MitID Erhverv doesn't know them
+	Conflicts   int        `json:"conflicts"`
+	SystemRoles int        `json:"systemRoles"`
+	Withdrawn   int        `json:"withdrawnRoles"`
+	Grants      int        `json:"managedGrants"` // as last read
+	Backlog     int        `json:"backlog"`       // people waiting to be looked at
+	Failing     int        `json:"failing"`       // of those, who failed before
+	Attempts    int        `json:"failedWrites"`
+	OldestFail  *time.Time `json:"oldestFailure,omitempty"`
+	// Attention lists what needs a person, one sentence each; empty: nothing does.
+	Attention []string `json:"attention"`
+}
+
+// Status counts. It asks the database only.
+func (b *Bridge) Status(ctx context.Context) (Status, error) {
+	st := Status{CVR: b.cvr, DryRun: b.o.DryRun, Attention: []string{}}
+	var err error
+	if st.State, err = b.store.State(ctx, b.cvr); err != nil {
+		return st, err
+	}
+	users, err := b.store.Users(ctx, UserFilter{})
+	if err != nil {
+		return st, err
+	}
+	identities, err := b.store.Identities(ctx, b.cvr)
+	if err != nil {
+		return st, err
+	}
+	st.countPeople(users, identities)
+	if err := b.countRoles(ctx, &st); err != nil {
+		return st, err
+	}
+	if st.Backlog, st.Failing, err = b.store.WorkBacklog(ctx, b.cvr); err != nil {
+		return st, err
+	}
+	attempts, err := b.store.Attempts(ctx, b.cvr)
+	if err != nil {
+		return st, err
+	}
+	st.Attempts = len(attempts)
+	tired := 0
+	for i := range attempts {
+		if at := attempts[i].FirstFailedAt; st.OldestFail == nil || at.Before(*st.OldestFail) {
+			st.OldestFail = &at
+		}
+		if b.now().Sub(attempts[i].FirstFailedAt) >= NeedsPersonAfter {
+			tired++
+		}
+	}
+	st.attend(tired)
+	return st, nil
+}
+
+func (st *Status) countPeople(users []User, identities []Identity) {
+	st.Users = len(users)
+	for i := range users {
+		if users[i].NemLoginUUID != "" {
+			st.WithUUID++
+		}
+	}
+	links := linksOf(users, identities)
+	for _, l := range links {
+		if len(l.rivals) > 0 {
+			st.Conflicts++
+		}
+	}
+	for i := range identities {
+		id := &identities[i]
+		if id.RetiredAt != nil {
+			continue
+		}
+		st.Identities++
+		if id.Adopted() {
+			st.Adopted++
+		} else {
+			st.NotAdopted++
+		}
+		if id.GoneSince != nil {
+			st.Gone++
+		}
+		delete(links, id.UUID)
+	}
+	st.NotAdopted += len(links) // users whose identity has not been met yet
+}
+
+func (b *Bridge) countRoles(ctx context.Context, st *Status) error {
+	roles, err := b.store.SystemRoles(ctx, b.cvr)
+	if err != nil {
+		return err
+	}
+	observed, err := b.store.Observed(ctx, b.cvr, nil)
+	if err != nil {
+		return err
+	}
+	held := make(map[string]int)
+	for i := range observed {
+		held[observed[i].Role]++
+	}
+	for i := range roles {
+		r := &roles[i]
+		st.SystemRoles++
+		if r.WithdrawnAt != nil {
+			st.Withdrawn++
+			if n := held[r.UUID]; n > 0 {
+				st.Attention = append(st.Attention, fmt.Sprintf("The system role %q has left MitID Erhverv's catalogue and is still held %d times.", r.Name, n))
+			}
+		} else {
+			st.Grants += held[r.UUID]
+		}
+	}
+	return nil
+}
+
+// attend collects what needs a person.
+func (st *Status) attend(tired int) {
+	say := func(is bool, format string, args ...any) {
+		if is {
+			st.Attention = append(st.Attention, fmt.Sprintf(format, args...))
+		}
+	}
+	s := &st.State
+	say(s.QuarantineSince != nil, "The bridge is in quarantine and writes nothing: %s Look at plan %s and approve it, or mend the source.", s.QuarantineReason, short(s.QuarantinePlan))
+	say(s.CatalogueError != "", "The catalogue was not refreshed: %s. Nothing is written meanwhile.", s.CatalogueError)
+	say(s.NumbersError != "", "The P- and SE-numbers were not all refreshed: %s.", s.NumbersError)
+	say(st.Conflicts > 0, "%d NemLogin UUIDs belong to more than one user; nothing is written to them.", st.Conflicts)
+	say(st.Gone > 0, "%d identities are unknown at MitID Erhverv.", st.Gone)
+	say(st.Failing > 0, "%d people failed at the last try and are tried again.", st.Failing)
+	say(tired > 0, "%d writes have failed for more than 28 days and are not tried any more.", tired)
+}

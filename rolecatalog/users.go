@@ -1,0 +1,321 @@
+package rolecatalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// UserRow is one user of a load. A nil field is not part of the load: what is stored stays. An empty one clears it.
+type UserRow struct {
+	Line         int    // where the row stands in its file, for messages; 0: unknown
+	UserID       string // required
+	Domain       string // empty: the primary domain
+	Name         string // required for a new user
+	Email        *string
+	CPR          string // 10 digits; empty: what is stored stays
+	NemLoginUUID *string
+	ExtUUID      *string
+	Disabled     *bool
+}
+
+// LoadOptions accompany a load.
+type LoadOptions struct {
+	DryRun bool   // only say what would happen
+	Actor  string // for the audit trail
+}
+
+// LoadReport tells what a load did, or would do.
+type LoadReport struct {
+	Created   int      `json:"created"`
+	Updated   int      `json:"updated"`
+	Unchanged int      `json:"unchanged"`
+	Warnings  []string `json:"warnings,omitempty"` // what is odd but no error, e.g. a NemLogin UUID that two users have
+}
+
+// RowErrors are all that is wrong with a load; nothing of it was stored.
+type RowErrors []error
+
+func (e RowErrors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the single errors.
+func (e RowErrors) Unwrap() []error { return e }
+
+var (
+	uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	cprForm  = regexp.MustCompile(`^(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])[0-9]{6}$`)
+)
+
+// userKey tells users apart: by domain and account name, ignoring case.
+type userKey struct {
+	domain uint64
+	user   string
+}
+
+// LoadUsers creates and updates users; it deletes none. Either all rows are stored or, with RowErrors, none. Users whose
+// roles may change by it are put on the work list. A NemLogin UUID that two active users have is stored and reported: it is
+// a conflict, and nothing is written to that identity until it is solved.
+func (b *Bridge) LoadUsers(ctx context.Context, rows []UserRow, o LoadOptions) (LoadReport, error) {
+	keys, bad, err := b.checkRows(ctx, rows)
+	if err != nil {
+		return LoadReport{}, err
+	}
+	stored, err := b.store.Users(ctx, UserFilter{IncludeDeleted: true, WithCPR: true})
+	if err != nil {
+		return LoadReport{}, fmt.Errorf("reading the users: %w", err)
+	}
+	existing := make(map[userKey]*User, len(stored))
+	for i := range stored {
+		existing[userKey{stored[i].DomainID, stored[i].UserKey}] = &stored[i]
+	}
+	var report LoadReport
+	changes := &Changes{}
+	for i := range rows {
+		r := &rows[i]
+		was := existing[keys[i]]
+		if was == nil && r.Name == "" && r.UserID != "" {
+			bad = append(bad, r.errorf("the new user %q has no name", r.UserID))
+		}
+		user, what := r.onto(was, keys[i], b.now())
+		switch {
+		case was == nil:
+			report.Created++
+		case what == "":
+			report.Unchanged++
+			continue
+		default:
+			report.Updated++
+		}
+		changes.Users = append(changes.Users, user)
+		changes.Audit = append(changes.Audit, AuditEvent{Actor: o.Actor, Action: AuditUser, User: user.UserID, Identity: user.NemLoginUUID, Detail: what})
+		if was == nil && user.NemLoginUUID != "" || was != nil && (was.NemLoginUUID != user.NemLoginUUID || was.Active() != user.Active()) {
+			changes.Mark = append(changes.Mark, b.touched(was, user, stored)...)
+		}
+	}
+	if len(bad) > 0 {
+		return LoadReport{}, bad
+	}
+	report.Warnings = conflicts(stored, changes.Users)
+	if o.DryRun || len(changes.Users) == 0 {
+		return report, nil
+	}
+	if err := b.commit(ctx, changes); err != nil {
+		return LoadReport{}, fmt.Errorf("storing the users: %w", err)
+	}
+	return report, nil
+}
+
+// touched puts on the work list a user whose NemLogin UUID or state has changed, and those that share his old or new UUID:
+// a conflict may have begun or ended for them.
+func (b *Bridge) touched(was, user *User, stored []User) []Work {
+	at := b.now()
+	entry := func(u *User) Work {
+		return Work{CVR: b.cvr, UserID: u.ID, Of: u, Reason: "the user has changed", NextTryAt: at, CreatedAt: at}
+	}
+	work := []Work{entry(user)}
+	uuids := []string{user.NemLoginUUID}
+	if was != nil {
+		uuids = append(uuids, was.NemLoginUUID)
+	}
+	for i := range stored {
+		if u := &stored[i]; u.NemLoginUUID != "" && u.ID != user.ID && slices.Contains(uuids, u.NemLoginUUID) {
+			work = append(work, entry(u))
+		}
+	}
+	return work
+}
+
+// checkRows brings the rows into their form and collects everything that is wrong with them.
+func (b *Bridge) checkRows(ctx context.Context, rows []UserRow) (keys []userKey, bad RowErrors, err error) {
+	domains, err := b.store.Domains(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the domains: %w", err)
+	}
+	byName := make(map[string]uint64, len(domains))
+	for _, d := range domains {
+		byName[d.NameKey] = d.ID
+	}
+	seen := make(map[userKey]int, len(rows))
+	keys = make([]userKey, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		r.normalise()
+		for _, problem := range r.problems() {
+			bad = append(bad, r.errorf("%s", problem))
+		}
+		name := r.Domain
+		if name == "" {
+			name = PrimaryDomain
+		}
+		domain, ok := byName[strings.ToLower(name)]
+		if !ok {
+			bad = append(bad, r.errorf("there is no domain %q; `rollebro domain create` makes one", name))
+		}
+		keys[i] = userKey{domain, strings.ToLower(r.UserID)}
+		if first, twice := seen[keys[i]]; twice && r.UserID != "" {
+			bad = append(bad, r.errorf("the user %q stands in line %d already", r.UserID, first))
+		}
+		seen[keys[i]] = r.Line
+	}
+	return keys, bad, nil
+}
+
+func (r *UserRow) errorf(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if r.Line > 0 {
+		return fmt.Errorf("line %d: %s", r.Line, text)
+	}
+	return errors.New(text)
+}
+
+func (r *UserRow) normalise() {
+	r.UserID, r.Domain, r.Name = strings.TrimSpace(r.UserID), strings.TrimSpace(r.Domain), strings.TrimSpace(r.Name)
+	r.CPR = strings.Replace(strings.TrimSpace(r.CPR), "-", "", 1)
+	for _, id := range []*string{r.NemLoginUUID, r.ExtUUID} {
+		if id != nil {
+			*id = strings.ToLower(strings.TrimSpace(*id))
+		}
+	}
+	if r.Email != nil {
+		*r.Email = strings.TrimSpace(*r.Email)
+	}
+}
+
+// problems lists what is wrong with a row by itself. A CPR number is never quoted.
+func (r *UserRow) problems() []string {
+	var p []string
+	if r.UserID == "" {
+		p = append(p, "the user id is missing")
+	}
+	if len(r.UserID) > 255 || len(r.Name) > 255 || r.Email != nil && len(*r.Email) > 255 {
+		p = append(p, "a field is longer than 255 characters")
+	}
+	if r.CPR != "" && r.CPR != "0000000000" && !cprForm.MatchString(r.CPR) {
+		p = append(p, "the CPR number is not one: 10 digits that begin with a date are asked for (it isn't shown here)")
+	}
+	if r.NemLoginUUID != nil && *r.NemLoginUUID != "" && !uuidForm.MatchString(*r.NemLoginUUID) {
+		p = append(p, fmt.Sprintf("the NemLogin UUID %q is not a UUID", *r.NemLoginUUID))
+	}
+	if r.ExtUUID != nil && *r.ExtUUID != "" && !uuidForm.MatchString(*r.ExtUUID) {
+		p = append(p, fmt.Sprintf("the extUuid %q is not a UUID", *r.ExtUUID))
+	}
+	return p
+}
+
+// onto gives the user as he is after the row, and what that changes, in words; nothing changed: "".
+func (r *UserRow) onto(was *User, key userKey, at time.Time) (user *User, what string) {
+	user = &User{UUID: uuid.NewString(), DomainID: key.domain, UserKey: key.user, CreatedAt: at}
+	if was != nil {
+		after := *was
+		user = &after
+	}
+	var changed []string
+	set := func(name string, field *string, value string) {
+		if *field != value {
+			*field = value
+			changed = append(changed, name)
+		}
+	}
+	if was == nil {
+		user.UserID = r.UserID // a later load may spell it otherwise; it is the same user
+	}
+	if r.Name != "" {
+		set("name", &user.Name, r.Name)
+	}
+	if r.CPR != "" {
+		set("CPR number", &user.CPR, r.CPR)
+	}
+	for _, f := range []struct {
+		name  string
+		field *string
+		value *string
+	}{{"e-mail", &user.Email, r.Email}, {"NemLogin UUID", &user.NemLoginUUID, r.NemLoginUUID}, {"extUuid", &user.ExtUUID, r.ExtUUID}} {
+		if f.value != nil {
+			set(f.name, f.field, *f.value)
+		}
+	}
+	if r.Disabled != nil && *r.Disabled != user.Disabled {
+		user.Disabled, user.DisabledAt = *r.Disabled, nil
+		if user.Disabled {
+			user.DisabledAt = &at
+		}
+		changed = append(changed, map[bool]string{true: "disabled", false: "enabled"}[user.Disabled])
+	}
+	if user.Deleted {
+		user.Deleted, user.DeletedAt = false, nil
+		changed = append(changed, "back again")
+	}
+	user.UpdatedAt = at
+	switch {
+	case was == nil:
+		what = "created"
+	case len(changed) > 0:
+		what = "changed: " + strings.Join(changed, ", ")
+	}
+	return user, what
+}
+
+// conflicts describes the NemLogin UUIDs that more than one active user will have.
+func conflicts(stored []User, changed []*User) []string {
+	after := make(map[uint64]*User, len(stored))
+	var all []*User
+	for _, u := range changed {
+		if u.ID != 0 {
+			after[u.ID] = u
+		} else {
+			all = append(all, u)
+		}
+	}
+	for i := range stored {
+		if u := after[stored[i].ID]; u != nil {
+			all = append(all, u)
+		} else {
+			all = append(all, &stored[i])
+		}
+	}
+	holders := make(map[string][]string)
+	for _, u := range all {
+		if u.NemLoginUUID != "" && u.Active() {
+			holders[u.NemLoginUUID] = append(holders[u.NemLoginUUID], u.UserID)
+		}
+	}
+	var warnings []string
+	for id, users := range holders {
+		if len(users) > 1 {
+			slices.Sort(users)
+			warnings = append(warnings, fmt.Sprintf("%s have the same NemLogin UUID %s: nothing is written to it until only one of them has it", strings.Join(users, " and "), id))
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+// ChangeUserState disables, enables or deletes users by their row ids.
+func (b *Bridge) ChangeUserState(ctx context.Context, ids []uint64, actor string, change func(*User)) error {
+	users, err := b.store.Users(ctx, UserFilter{IDs: ids, IncludeDeleted: true})
+	if err != nil {
+		return err
+	}
+	changes := &Changes{}
+	for i := range users {
+		u := &users[i]
+		change(u)
+		u.UpdatedAt = b.now()
+		changes.Users = append(changes.Users, u)
+		changes.Audit = append(changes.Audit, AuditEvent{Actor: actor, Action: AuditUser, User: u.UserID, Identity: u.NemLoginUUID, Detail: fmt.Sprintf("disabled: %t, deleted: %t", u.Disabled, u.Deleted)})
+	}
+	changes.Mark = b.mark(ids, "the user has changed")
+	return b.commit(ctx, changes)
+}
