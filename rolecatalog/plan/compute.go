@@ -148,15 +148,19 @@ func (c *computation) subject(s *Subject, observed Observed) {
 	c.want(s)
 	c.see(s, seen)
 	switch seen.State {
-	case NotWanted:
-		return
+	case Read:
+		c.merge(s)
 	case Failed, IsGone:
 		c.unreadSubject(s, seen)
-		return
+	case NotWanted:
 	}
+}
+
+// merge goes through both sides of a subject that was read, which are in the same order.
+func (c *computation) merge(s *Subject) {
 	wanted, held := c.wanted, c.held
 	for len(wanted) > 0 || len(held) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(held) == 0:
 			order = -1
@@ -254,17 +258,18 @@ func (c *computation) see(s *Subject, seen Observation) {
 	d := c.targetDigest
 	d.text(s.Identity)
 	d.text(string(seen.State))
-	switch seen.State {
-	case NotWanted:
+	if seen.State == NotWanted {
 		return
+	}
+	c.target.Identities++
+	switch seen.State {
 	case Failed:
-		c.target.Identities++
 		c.target.Failed++
 		return
 	case IsGone:
-		c.target.Identities++
 		c.target.Gone++
 		return
+	case Read, NotWanted:
 	}
 	for _, g := range seen.Grants {
 		g.Role = strings.ToLower(clean(g.Role))
@@ -279,7 +284,6 @@ func (c *computation) see(s *Subject, seen Observation) {
 	})
 	c.held = slices.CompactFunc(c.held, func(a, b ObservedGrant) bool { return a.Grant == b.Grant })
 
-	c.target.Identities++
 	c.target.Grants += len(c.held)
 	d.number(len(c.held))
 	for _, g := range c.held {

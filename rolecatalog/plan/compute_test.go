@@ -56,13 +56,15 @@ func TestCompute(t *testing.T) {
 			anna     | foreign Cvr 12345678 | yes     | no       | skip unmanaged (add)
 			bo       | foreign Cvr 12345678 | yes     | yes      | skip unmanaged`},
 
-		{name: "a role without its scope value is neither given nor taken", table: `
+		{
+			name: "a role without its scope value is neither given nor taken", table: `
 			identity | grant                | desired | observed | change
 			anna     | report PU 1012345678 | no      | yes      | skip no_value (remove)
 			anna     | report PU 1012345679 | yes     | no       | skip no_value (add)
 			anna     | report PU 1012345670 | yes     | yes      | skip no_value
 			anna     | read Cvr 12345678    | no      | yes      | remove`,
-			setup: func(w *world) { w.user("anna").NoValue = map[string]bool{"report": true, "read": false} }},
+			setup: func(w *world) { w.user("anna").NoValue = map[string]bool{"report": true, "read": false} },
+		},
 
 		{name: "an empty scope value holds its role back", table: `
 			identity | grant                | desired | observed | change
@@ -72,37 +74,46 @@ func TestCompute(t *testing.T) {
 			anna     | read Cvr 12345678    | yes     | no       | add
 			bo       | read SE              | no      | yes      | skip no_value`},
 
-		{name: "a role that came after the import", table: `
+		{
+			name: "a role that came after the import", table: `
 			identity | grant                | desired | observed | change
 			anna     | report PU 1012345678 | no      | yes      | skip not_adopted (remove)
 			anna     | report PU 1012345679 | yes     | yes      | keep
 			anna     | report PU 1012345670 | yes     | no       | add
 			anna     | read Cvr 12345678    | no      | yes      | remove`,
-			setup: func(w *world) { w.user("anna").Unadopted = map[string]bool{"report": true, "read": false} }},
+			setup: func(w *world) { w.user("anna").Unadopted = map[string]bool{"report": true, "read": false} },
+		},
 
-		{name: "a user who is not adopted", table: `
+		{
+			name: "a user who is not adopted", table: `
 			identity | grant                | desired | observed | change
 			anna     | report PU 1012345678 | no      | yes      | skip not_adopted (remove)
 			anna     | report PU 1012345679 | yes     | no       | skip not_adopted (add)
 			anna     | read Cvr 12345678    | yes     | yes      | skip not_adopted
 			anna     | foreign Cvr 12345678 | no      | yes      | skip unmanaged
 			bo       | read Cvr 12345678    | yes     | no       | add`,
-			setup: func(w *world) { w.user("anna").Hold = NotAdopted }},
+			setup: func(w *world) { w.user("anna").Hold = NotAdopted },
+		},
 
-		{name: "two users with one identity", table: `
+		{
+			name: "two users with one identity", table: `
 			identity | grant                | desired | observed | change
 			anna     | report PU 1012345678 | no      | yes      | skip conflict
 			anna     | report PU 1012345679 | yes     | no       | skip conflict
 			bo       | read Cvr 12345678    | no      | yes      | remove`,
-			setup: func(w *world) { w.user("anna").Hold = Conflict }},
+			setup: func(w *world) { w.user("anna").Hold = Conflict },
+		},
 
-		{name: "a protected user gets and keeps", table: `
+		{
+			name: "a protected user gets and keeps", table: `
 			identity | grant                | desired | observed | change
 			anna     | read Cvr 12345678    | no      | yes      | skip protected (remove)
 			anna     | report PU 1012345679 | yes     | no       | add`,
-			setup: func(w *world) { w.user("anna").Protected = true }},
+			setup: func(w *world) { w.user("anna").Protected = true },
+		},
 
-		{name: "reasons of removals", table: `
+		{
+			name: "reasons of removals", table: `
 			identity | grant                | desired | observed | change
 			anna     | read Cvr 12345678    | no      | yes      | remove user_deleted
 			anna     | report PU 1012345678 | no      | yes      | remove user_deleted
@@ -112,28 +123,36 @@ func TestCompute(t *testing.T) {
 				w.user("anna").RemoveReason = UserDeleted
 				ended := map[Grant]bool{grant("read Cvr 12345678"): true}
 				w.user("anna").EndedGrants, w.user("bo").EndedGrants = ended, ended
-			}},
+			},
+		},
 
-		{name: "a failed read holds all removals back, gives go on", table: `
+		{
+			name: "a failed read holds all removals back, gives go on", table: `
 			identity | grant                | desired | observed | change
 			anna     | read Cvr 12345678    | yes     | no       | skip read_failed
 			bo       | read Cvr 12345678    | yes     | no       | add
 			bo       | report PU 1012345678 | no      | yes      | skip incomplete (remove)`,
-			setup: func(w *world) { w.state("anna", Failed, "504 Gateway Timeout") }},
+			setup: func(w *world) { w.state("anna", Failed, "504 Gateway Timeout") },
+		},
 
-		{name: "an identity that is gone holds nobody back", table: `
+		{
+			name: "an identity that is gone holds nobody back", table: `
 			identity | grant                | desired | observed | change
 			anna     | read Cvr 12345678    | yes     | no       | skip gone
 			bo       | report PU 1012345678 | no      | yes      | remove`,
-			setup: func(w *world) { w.state("anna", IsGone, "") }},
+			setup: func(w *world) { w.state("anna", IsGone, "") },
+		},
 
-		{name: "an identity that wasn't asked for is left out", table: `
+		{
+			name: "an identity that wasn't asked for is left out", table: `
 			identity | grant                | desired | observed | change
 			anna     | read Cvr 12345678    | yes     | no       |
 			bo       | report PU 1012345678 | no      | yes      | remove`,
-			setup: func(w *world) { w.state("anna", NotWanted, "") }},
+			setup: func(w *world) { w.state("anna", NotWanted, "") },
+		},
 
-		{name: "no answer and an unset state are failed reads", table: `
+		{
+			name: "no answer and an unset state are failed reads", table: `
 			identity | grant                | desired | observed | change
 			anna     | read Cvr 12345678    | yes     | no       | skip read_failed
 			bo       | read Cvr 12345678    | yes     | no       | skip read_failed
@@ -141,9 +160,11 @@ func TestCompute(t *testing.T) {
 			setup: func(w *world) {
 				delete(w.observed, "anna")
 				w.observed["bo"] = Observation{}
-			}},
+			},
+		},
 
-		{name: "failed writes wait for their turn", table: `
+		{
+			name: "failed writes wait for their turn", table: `
 			identity | grant                | desired | observed | change
 			anna     | read Cvr 12345678    | yes     | no       | skip waiting (add)
 			anna     | report PU 1012345678 | no      | yes      | skip needs_person (remove)
@@ -154,41 +175,52 @@ func TestCompute(t *testing.T) {
 					{Remove, "anna", grant("report PU 1012345678")}: {Error: "rejected", NeedsPerson: true},
 					{Add, "anna", grant("report PU 1012345679")}:    {Error: "an older wish"},
 				}
-			}},
+			},
+		},
 
-		{name: "the last holder of an administrator role stays, the first in order", table: `
+		{
+			name: "the last holder of an administrator role stays, the first in order", table: `
 			identity | grant              | desired | observed | change
 			anna     | admin Cvr 12345678 | no      | yes      | skip last_holder (remove)
 			bo       | admin Cvr 12345678 | no      | yes      | remove
 			carl     | read Cvr 12345678  | no      | yes      | remove`,
-			setup: administratorLike},
+			setup: administratorLike,
+		},
 
-		{name: "a holder to come lets the last one go", table: `
+		{
+			name: "a holder to come lets the last one go", table: `
 			identity | grant              | desired | observed | change
 			anna     | admin Cvr 12345678 | no      | yes      | remove
 			bo       | admin Cvr 12345678 | yes     | no       | add`,
-			setup: administratorLike},
+			setup: administratorLike,
+		},
 
-		{name: "a holder outside this plan lets the last one go", table: `
+		{
+			name: "a holder outside this plan lets the last one go", table: `
 			identity | grant              | desired | observed | change
 			anna     | admin Cvr 12345678 | no      | yes      | remove`,
 			setup: func(w *world) {
 				administratorLike(w)
 				w.options.Baseline.Holders = map[string]int{"admin": 2}
-			}},
+			},
+		},
 
-		{name: "nobody counts as a holder for another organisation", table: `
+		{
+			name: "nobody counts as a holder for another organisation", table: `
 			identity | grant              | desired | observed | change
 			anna     | admin Cvr 12345678 | no      | yes      | skip last_holder (remove)
 			bo       | admin Cvr 87654321 | no      | yes      | skip other_cvr`,
-			setup: administratorLike},
+			setup: administratorLike,
+		},
 
-		{name: "identities that nobody asked about are ignored", table: `
+		{
+			name: "identities that nobody asked about are ignored", table: `
 			identity | grant             | desired | observed | change
 			anna     | read Cvr 12345678 | yes     | yes      | keep`,
 			setup: func(w *world) {
 				w.observed["stranger"] = Observation{State: Read, Grants: []ObservedGrant{{Grant: grant("read Cvr 12345678")}}}
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

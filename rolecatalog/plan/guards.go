@@ -115,11 +115,7 @@ func (c *computation) guardRemovals(r removals) []GuardResult {
 	day := GuardResult{Guard: GuardRemovals24h, Count: r.total + c.o.Baseline.Removals24h, Limit: limit, Of: managed}
 	day.OK = r.total == 0 || day.Count <= limit
 	day.Message = fmt.Sprintf("The plan and the 24 hours before it remove %d of %s", day.Count, number(managed, "managed grant", "managed grants"))
-	results := []GuardResult{one, day}
-	for i := range results {
-		results[i].finish(l.RemovalsCount, l.RemovalsPercent)
-	}
-	return results
+	return []GuardResult{one.limited(l.RemovalsCount, l.RemovalsPercent), day.limited(l.RemovalsCount, l.RemovalsPercent)}
 }
 
 func (c *computation) guardRoles(r removals) []GuardResult {
@@ -144,7 +140,7 @@ func (c *computation) guardRoles(r removals) []GuardResult {
 			name = role
 		}
 		g.Message = fmt.Sprintf("The plan and the 24 hours before it take the role %q from %d of %s", name, g.Count, number(holders, "holder", "holders"))
-		g.finish(l.RoleRemovalsCount, l.RoleRemovalsPercent)
+		g = g.limited(l.RoleRemovalsCount, l.RoleRemovalsPercent)
 		switch {
 		case !g.OK:
 			refused = append(refused, g)
@@ -158,14 +154,15 @@ func (c *computation) guardRoles(r removals) []GuardResult {
 	return []GuardResult{worst}
 }
 
-// finish ends the message of a removal guard with its limit.
-func (g *GuardResult) finish(count, percent int) {
+// limited ends the message of a removal guard: with its limit, and with what to do.
+func (g GuardResult) limited(count, percent int) GuardResult {
 	if g.OK {
 		g.Message += fmt.Sprintf("; up to %d may go.", g.Limit)
-		return
+		return g
 	}
 	g.Message += fmt.Sprintf(", where up to %d may go (%d, or %d %% if that is more); correct the catalogue, or approve the plan.",
 		g.Limit, count, percent)
+	return g
 }
 
 // share is percent of n, rounded down: the whole number of things that are not more than percent of n.

@@ -36,56 +36,90 @@ func TestGuards(t *testing.T) {
 		want  []string // the guards that refuse
 	}{
 		{name: "all is well", world: crowd(100, 0)},
-		{name: "small organisations have the count: 25 of 30 may go, if the role guard lets them", world: crowd(30, 25),
-			setup: func(w *world) { w.options.Limits.RoleRemovalsCount = 25 }},
-		{name: "26 of 30 may not", world: crowd(30, 26),
-			setup: func(w *world) { w.options.Limits.RoleRemovalsCount = 30 }, want: []string{GuardRemovals, GuardRemovals24h}},
+		{
+			name: "small organisations have the count: 25 of 30 may go, if the role guard lets them", world: crowd(30, 25),
+			setup: func(w *world) { w.options.Limits.RoleRemovalsCount = 25 },
+		},
+		{
+			name: "26 of 30 may not", world: crowd(30, 26),
+			setup: func(w *world) { w.options.Limits.RoleRemovalsCount = 30 }, want: []string{GuardRemovals, GuardRemovals24h},
+		},
 		{name: "large ones have the share: 10 % of 309 is 30", world: crowd(309, 30)},
 		{name: "31 of 309 is more than 10 %", world: crowd(309, 31), want: []string{GuardRemovals, GuardRemovals24h}},
 		{name: "10 of 12 holders may go", world: crowd(12, 10)},
 		{name: "11 of 12 holders may not", world: crowd(12, 11), want: []string{GuardRoleRemovals}},
 		{name: "half of 22 holders may go", world: crowd(22, 11)},
 		{name: "more than half of 22 may not", world: crowd(22, 12), want: []string{GuardRoleRemovals}},
-		{name: "the 24 hours before count", world: crowd(100, 10),
-			setup: func(w *world) { w.options.Baseline.Removals24h = 16 }, want: []string{GuardRemovals24h}},
-		{name: "up to the limit", world: crowd(100, 10),
-			setup: func(w *world) { w.options.Baseline.Removals24h = 15 }},
-		{name: "a plan without removals isn't refused for those before it", world: crowd(100, 0),
+		{
+			name: "the 24 hours before count", world: crowd(100, 10),
+			setup: func(w *world) { w.options.Baseline.Removals24h = 16 }, want: []string{GuardRemovals24h},
+		},
+		{
+			name: "up to the limit", world: crowd(100, 10),
+			setup: func(w *world) { w.options.Baseline.Removals24h = 15 },
+		},
+		{
+			name: "a plan without removals isn't refused for those before it", world: crowd(100, 0),
 			setup: func(w *world) {
 				w.options.Baseline.Removals24h = 1000
 				w.options.Baseline.RoleRemovals24h = map[string]int{"read": 1000}
-			}},
-		{name: "the 24 hours before count per role", world: crowd(20, 1),
+			},
+		},
+		{
+			name: "the 24 hours before count per role", world: crowd(20, 1),
 			setup: func(w *world) { w.options.Baseline.RoleRemovals24h = map[string]int{"read": 10, "report": 50} },
-			want:  []string{GuardRoleRemovals}},
-		{name: "the organisation is the whole, not the plan", world: crowd(30, 30),
+			want:  []string{GuardRoleRemovals},
+		},
+		{
+			name: "the organisation is the whole, not the plan", world: crowd(30, 30),
 			setup: func(w *world) {
 				w.options.Baseline.Managed, w.options.Baseline.Holders = 300, map[string]int{"read": 60}
-			}},
-		{name: "the organisation is the whole, and it is too many", world: crowd(30, 30),
+			},
+		},
+		{
+			name: "the organisation is the whole, and it is too many", world: crowd(30, 30),
 			setup: func(w *world) {
 				w.options.Baseline.Managed, w.options.Baseline.Holders = 299, map[string]int{"read": 59}
-			}, want: []string{GuardRemovals, GuardRemovals24h, GuardRoleRemovals}},
-		{name: "an incomplete read holds removals back and does not block", world: crowd(100, 3),
-			setup: func(w *world) { w.observed["new"] = Observation{State: Failed} }},
-		{name: "an incomplete read does not hide that there are too many", world: crowd(100, 99),
+			}, want: []string{GuardRemovals, GuardRemovals24h, GuardRoleRemovals},
+		},
+		{
+			name: "an incomplete read holds removals back and does not block", world: crowd(100, 3),
 			setup: func(w *world) { w.observed["new"] = Observation{State: Failed} },
-			want:  []string{GuardRemovals, GuardRemovals24h, GuardRoleRemovals}},
-		{name: "zero limits refuse any removal", world: crowd(100, 1),
-			setup: func(w *world) { w.options.Limits = Limits{} }, want: []string{GuardRemovals, GuardRemovals24h, GuardRoleRemovals}},
-		{name: "no catalogue", world: crowd(5, 0),
-			setup: func(w *world) { w.options.Catalogue.Roles = nil }, want: []string{GuardCatalogue}},
-		{name: "nothing but withdrawn roles", world: crowd(5, 0),
-			setup: func(w *world) { w.options.Catalogue.Roles = map[string]Role{"read": {Withdrawn: true}} }, want: []string{GuardCatalogue}},
-		{name: "20 % of the catalogue may go", world: crowd(5, 0),
-			setup: func(w *world) { w.options.Catalogue = catalogueOf(80, 20); w.options.Catalogue.Before = 100 }},
-		{name: "more may not", world: crowd(5, 0),
-			setup: func(w *world) { w.options.Catalogue = catalogueOf(79, 21); w.options.Catalogue.Before = 100 }, want: []string{GuardShrunk}},
-		{name: "a catalogue may grow", world: crowd(5, 0),
-			setup: func(w *world) { w.options.Catalogue = catalogueOf(80, 0); w.options.Catalogue.Before = 10 }},
+		},
+		{
+			name: "an incomplete read does not hide that there are too many", world: crowd(100, 99),
+			setup: func(w *world) { w.observed["new"] = Observation{State: Failed} },
+			want:  []string{GuardRemovals, GuardRemovals24h, GuardRoleRemovals},
+		},
+		{
+			name: "zero limits refuse any removal", world: crowd(100, 1),
+			setup: func(w *world) { w.options.Limits = Limits{} }, want: []string{GuardRemovals, GuardRemovals24h, GuardRoleRemovals},
+		},
+		{
+			name: "no catalogue", world: crowd(5, 0),
+			setup: func(w *world) { w.options.Catalogue.Roles = nil }, want: []string{GuardCatalogue},
+		},
+		{
+			name: "nothing but withdrawn roles", world: crowd(5, 0),
+			setup: func(w *world) { w.options.Catalogue.Roles = map[string]Role{"read": {Withdrawn: true}} }, want: []string{GuardCatalogue},
+		},
+		{
+			name: "20 % of the catalogue may go", world: crowd(5, 0),
+			setup: func(w *world) { w.options.Catalogue = catalogueOf(80, 20); w.options.Catalogue.Before = 100 },
+		},
+		{
+			name: "more may not", world: crowd(5, 0),
+			setup: func(w *world) { w.options.Catalogue = catalogueOf(79, 21); w.options.Catalogue.Before = 100 }, want: []string{GuardShrunk},
+		},
+		{
+			name: "a catalogue may grow", world: crowd(5, 0),
+			setup: func(w *world) { w.options.Catalogue = catalogueOf(80, 0); w.options.Catalogue.Before = 10 },
+		},
 		{name: "nothing desired at all", world: crowd(5, 5), setup: desireNothing, want: []string{GuardDesired}},
-		{name: "nothing desired of one user", world: crowd(5, 5),
-			setup: func(w *world) { desireNothing(w); w.options.Selection = "user u1" }},
+		{
+			name: "nothing desired of one user", world: crowd(5, 5),
+			setup: func(w *world) { desireNothing(w); w.options.Selection = "user u1" },
+		},
 		{name: "nothing desired and nothing held", world: crowd(0, 0), setup: desireNothing},
 	}
 	for _, tt := range tests {

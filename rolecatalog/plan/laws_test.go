@@ -17,10 +17,10 @@ func Apply(observed Observed, p *Plan) Observed {
 	after := maps.Clone(observed)
 	for _, c := range p.Changes {
 		o := after[c.Identity]
-		switch c.Verb {
-		case Add:
+		if c.Verb == Add {
 			o.Grants = append(slices.Clone(o.Grants), ObservedGrant{Grant: c.Grant})
-		case Remove:
+		}
+		if c.Verb == Remove {
 			o.Grants = slices.DeleteFunc(slices.Clone(o.Grants), func(g ObservedGrant) bool { return g.Grant == c.Grant })
 		}
 		after[c.Identity] = o

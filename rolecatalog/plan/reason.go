@@ -84,11 +84,7 @@ func (r Reason) Text() string {
 
 // takes reports whether r is a reason to remove a grant.
 func (r Reason) takes() bool {
-	switch r {
-	case NotAssigned, Ended, UserDisabled, UserDeleted, Abandoned:
-		return true
-	}
-	return false
+	return r == NotAssigned || r == Ended || r == UserDisabled || r == UserDeleted || r == Abandoned
 }
 
 // holds reports whether r can hold a whole identity as it is.

@@ -23,7 +23,11 @@ func declaredReasons(t *testing.T) []Reason {
 		}
 		if id, ok := spec.Type.(*ast.Ident); ok && id.Name == "Reason" {
 			for _, v := range spec.Values {
-				text, err := strconv.Unquote(v.(*ast.BasicLit).Value)
+				literal, ok := v.(*ast.BasicLit)
+				if !ok {
+					t.Fatalf("a reason is not a text: %v", v)
+				}
+				text, err := strconv.Unquote(literal.Value)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -169,10 +169,10 @@ func (c *Change) why() string {
 		return printable(strings.Join(c.Because, "; "))
 	}
 	why := c.Reason.Text()
-	switch c.Intended {
-	case Add:
+	if c.Intended == Add {
 		why = "not added: " + why
-	case Remove:
+	}
+	if c.Intended == Remove {
 		why = "not removed: " + why
 	}
 	if c.Detail != "" {

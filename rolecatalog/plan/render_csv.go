@@ -43,7 +43,7 @@ func renderCSV(w io.Writer, p *Plan, opts RenderOptions) error {
 // A control character in front would hide the sign from us and not from the spreadsheet.
 func cell(s string) string {
 	s = printable(s)
-	if trimmed := strings.TrimLeft(s, " \uFFFD\u00A0"); trimmed != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(trimmed)[0]) {
+	if first := strings.TrimLeft(s, " \uFFFD\u00A0"); strings.IndexAny(first, "=+-@＝＋－＠") == 0 {
 		return "'" + s
 	}
 	return s
