@@ -243,6 +243,7 @@ func TestEverythingWrongIsReportedAtOnce(t *testing.T) {
 		"rc.guard.lastHolderRoles=(",
 		"rc.scheduled.enabled=2",
 		"rc.schedule.minute=60",
+		"rc.schedule.quiet=night",
 		"rc.unheard.of=1",
 		"rc.web.listen=8090",
 		"rc.web.tlsKey=/k.pem",
@@ -261,13 +262,14 @@ func TestEverythingWrongIsReportedAtOnce(t *testing.T) {
 		`rc.integrations.nemLogin.concurrency = "0" (environment variable rc.integrations.nemLogin.concurrency): must be a whole number from 1 to 64`,
 		`rc.integrations.nemLogin.timeout = "3" (environment variable rc.integrations.nemLogin.timeout): must be a time from 1s to 1h, e.g. 90s or 3m`,
 		`rc.integrations.nemLogin.lateUsers = "maybe" (environment variable rc.integrations.nemLogin.lateUsers): must be adopt or overwrite`,
-		`spring.datasource.url = "jdbc:sqlserver://********@h;password=********" (environment variable spring.datasource.url): must be a URL that begins with jdbc:mariadb://, jdbc:mysql:// or jdbc:sqlite: and names a database`,
+		`spring.datasource.url = "jdbc:sqlserver://********@h;password=********" (environment variable spring.datasource.url): must be jdbc:mariadb://host/database, jdbc:mysql://host/database or sqlite:FILE`,
 		`rc.web.listen = "8090" (environment variable rc.web.listen): must be an address of the form :port or host:port, e.g. :8090`,
 		`rc.guard.removals.percent = "101" (environment variable rc.guard.removals.percent): must be a whole number from 0 to 100`,
 		"rc.guard.lastHolderRoles = \"(\" (environment variable rc.guard.lastHolderRoles): must be a regular expression in Go's syntax: error parsing regexp: missing closing ): `(`",
 		`rc.scheduled.enabled = "2" (environment variable rc.scheduled.enabled): must be true or false`,
-		`cron.nemlogin.fullSync = "TZ=0" (environment variable cron.nemlogin.fullSync): must be six cron fields: second minute hour day month weekday, e.g. 0 17 10 * * *`,
+		`cron.nemlogin.fullSync = "TZ=0" (environment variable cron.nemlogin.fullSync): must be six cron fields: second minute hour day month weekday, e.g. 0 17 10 * * *, or - for never`,
 		`rc.schedule.minute = "60" (environment variable rc.schedule.minute): must be a whole number from 0 to 59`,
+		`rc.schedule.quiet = "night" (environment variable rc.schedule.quiet): must be a time of the day such as 23:00-06:00`,
 		`rc.log.level = "loud\nfake line" (environment variable RC_LOG_LEVEL): must be debug, info, warn or error`,
 		`rc.web.tlsCertificate: missing; it is needed with rc.web.tlsKey`,
 	)
@@ -413,13 +415,17 @@ func TestEverySettingIsShown(t *testing.T) {
 
 func TestShownDatabaseURLHidesPasswords(t *testing.T) {
 	t.Parallel()
-	c := mustLoad(t, "spring.datasource.url=jdbc:mariadb://u:hemmelig1@h/db?user=x&password=hemmelig2&trustStorePassword=hemmelig3&useSSL=true")
-	for _, v := range c.Values() {
-		if v.Setting.Name != "spring.datasource.url" {
-			continue
-		}
-		if want := "jdbc:mariadb://********@h/db?user=x&password=********&trustStorePassword=********&useSSL=true"; v.Text != want {
-			t.Errorf("got %q, want %q", v.Text, want)
+	for given, want := range map[string]string{
+		"jdbc:mariadb://u:hemmelig1@h/db?user=x&password=hemmelig2&trustStorePassword=hemmelig3&useSSL=true": "jdbc:mariadb://********@h/db?user=x&password=********&trustStorePassword=********&useSSL=true",
+		"mysql:u:hem@lig@tcp(h:3306)/db": "mysql:********@tcp(h:3306)/db",
+		"jdbc:mariadb://u:h@m@h/db":      "jdbc:mariadb://********@h/db",
+		"sqlite:/data/x.db":              "sqlite:/data/x.db",
+		"rollebro.db":                    "rollebro.db",
+	} {
+		for _, v := range mustLoad(t, "spring.datasource.url="+given).Values() {
+			if v.Setting.Name == "spring.datasource.url" && v.Text != want {
+				t.Errorf("got %q, want %q", v.Text, want)
+			}
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/robfig/cron/v3"
+	"github.com/rollebro/rollebro/scheduler"
 )
 
 // Kind says what values a setting takes.
@@ -30,6 +30,7 @@ const (
 	KindList        Kind = "list"
 	KindChoice      Kind = "choice"
 	KindCron        Kind = "cron"
+	KindTimeOfDay   Kind = "from-to"
 	KindListen      Kind = "address"
 	KindPattern     Kind = "regular expression"
 	KindCVR         Kind = "CVR number"
@@ -194,16 +195,17 @@ func httpsURL(name, def, help string, field func(*Config) *string) Setting {
 	}}
 }
 
-// databaseURL takes a JDBC URL or an SQLite file. What is inside is checked when the database is opened.
+// databaseURL takes what the store takes: JDBC URLs, the driver's own form after "mysql:", and SQLite files. What is inside
+// is checked when the database is opened.
 func databaseURL(name, help string, field func(*Config) *string) Setting {
 	return Setting{Name: name, Kind: KindDatabaseURL, Help: help, store: func(c *Config, value string) error {
-		lower := strings.ToLower(value)
-		known := value == ""
-		for _, prefix := range []string{"jdbc:mariadb:", "jdbc:mysql:", "jdbc:sqlite:"} {
-			known = known || strings.HasPrefix(lower, prefix)
+		rest, jdbc := strings.CutPrefix(value, "jdbc:")
+		known := !jdbc && !strings.Contains(value, "://") // a file
+		for _, kind := range []string{"mariadb:", "mysql:", "sqlite:"} {
+			known = known || strings.HasPrefix(rest, kind)
 		}
 		if !known {
-			return errors.New("must be a URL that begins with jdbc:mariadb://, jdbc:mysql:// or jdbc:sqlite: and names a database")
+			return errors.New("must be jdbc:mariadb://host/database, jdbc:mysql://host/database or sqlite:FILE")
 		}
 		*field(c) = value
 		return nil
@@ -211,12 +213,14 @@ func databaseURL(name, help string, field func(*Config) *string) Setting {
 }
 
 var (
-	userInfo     = regexp.MustCompile(`//[^/@\s]*@`)
+	userInfo     = regexp.MustCompile(`//[^/\s]*@`)
+	driverLogin  = regexp.MustCompile(`^(mysql:)[^/].*@`) // user:password@tcp(host)/database
 	passwordPart = regexp.MustCompile(`(?i)([?&;][^=&;]*(?:password|pwd|secret)[^=&;]*=)[^&;]*`)
 )
 
 // maskURL hides what a database URL may say about passwords.
 func maskURL(s string) string {
+	s = driverLogin.ReplaceAllString(s, "${1}"+mask+"@")
 	s = userInfo.ReplaceAllString(s, "//"+mask+"@")
 	return passwordPart.ReplaceAllString(s, "${1}"+mask)
 }
@@ -235,20 +239,27 @@ func listen(name, def, help string, field func(*Config) *string) Setting {
 	}}
 }
 
-// cronFields takes the six fields that Spring takes.
-func cronFields(name, help string, field func(*Config) *string) Setting {
-	parser := cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+// hours takes a cron expression as Spring has them, or "-" for never.
+func hours(name, help string, field func(*Config) *string) Setting {
 	return Setting{Name: name, Kind: KindCron, Help: help, store: func(c *Config, value string) error {
 		if value != "" {
-			fault := errors.New("must be six cron fields: second minute hour day month weekday, e.g. 0 17 10 * * *")
-			if strings.Contains(value, "=") {
-				return fault // a time zone, which is always the Danish one; the parser panics at half of one
-			}
-			if _, err := parser.Parse(value); err != nil {
-				return fault
+			if _, err := scheduler.ParseCron(value); err != nil {
+				return errors.New("must be six cron fields: second minute hour day month weekday, e.g. 0 17 10 * * *, or - for never")
 			}
 		}
 		*field(c) = value
+		return nil
+	}}
+}
+
+// quiet takes a time of the day.
+func quiet(name, help string, field func(*Config) *scheduler.Quiet) Setting {
+	return Setting{Name: name, Kind: KindTimeOfDay, Help: help, store: func(c *Config, value string) error {
+		q, err := scheduler.ParseQuiet(value)
+		if err != nil {
+			return errors.New("must be a time of the day such as 23:00-06:00")
+		}
+		*field(c) = q
 		return nil
 	}}
 }

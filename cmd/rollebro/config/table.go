@@ -7,6 +7,7 @@ import (
 
 	"github.com/rollebro/rollebro/nemlogin"
 	"github.com/rollebro/rollebro/rolecatalog/plan"
+	"github.com/rollebro/rollebro/scheduler"
 )
 
 // Setting is one row of the table of settings.
@@ -177,10 +178,12 @@ func scheduleSettings() []Setting {
 	return []Setting{
 		boolean("rc.scheduled.enabled", true, "Runs the jobs by the clock; without it only the pages and interfaces are served.",
 			func(c *Config) *bool { return &c.Schedule.Enabled }),
-		cronFields("cron.nemlogin.fullSync", "When everybody is reconciled: six cron fields beginning with seconds, Danish time. Without it: daily after 10.",
+		hours("cron.nemlogin.fullSync", "When everybody is reconciled: six cron fields beginning with seconds, Danish time; - for never. Without it: daily after 10.",
 			func(c *Config) *string { return &c.Schedule.FullSync }),
 		optionalNumber("rc.schedule.minute", 0, 59, "Minute of the hour at which jobs run. Without it: drawn once per installation, as all municipalities share MitID Erhverv.",
 			func(c *Config) **int { return &c.Schedule.Minute }),
+		quiet("rc.schedule.quiet", "Time of the day in which no single person is worked on, e.g. 23:00-06:00.",
+			func(c *Config) *scheduler.Quiet { return &c.Schedule.Quiet }),
 	}
 }
 

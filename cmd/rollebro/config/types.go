@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rollebro/rollebro/rolecatalog/plan"
+	"github.com/rollebro/rollebro/scheduler"
 )
 
 // Secret is a text that must not be seen. Formatting or encoding it gives a mask; Reveal gives the text.
@@ -100,8 +101,9 @@ type Guard struct {
 // Schedule says when the jobs run, Europe/Copenhagen.
 type Schedule struct {
 	Enabled  bool
-	FullSync string // cron of six fields beginning with seconds; empty: daily after 10
+	FullSync string // cron of six fields beginning with seconds, "-" for never; empty: daily after 10
 	Minute   *int   // of the hour, for all jobs; nil: drawn once per installation
+	Quiet    scheduler.Quiet
 }
 
 // Retention says how long what is past is kept.
