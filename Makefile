@@ -40,8 +40,8 @@ setup: ## Install what is missing: MariaDB's programs for the tests, the linter
 
 .PHONY: build
 build: ## Build the static program: bin/rollebro
-	@if [[ -d cmd/rollebro ]]; then mkdir -p bin; $(BUILD) -o bin/rollebro ./cmd/rollebro; fi
 	go build ./...
+	$(BUILD) -o bin/rollebro ./cmd/rollebro
 
 .PHONY: lint
 lint: $(LINT) ## Check go.mod, go vet, formatting and the rules of .golangci.yml
