@@ -61,6 +61,9 @@ func parseCron(expr string) (string, error) {
 	if expr == "-" {
 		return "", nil
 	}
+	if strings.Contains(expr, "=") {
+		return "", errors.New("it takes no time zone; all hours are those of " + Zone)
+	}
 	cron := strings.ToLower(expr)
 	if !strings.HasPrefix(cron, "@") {
 		fields := strings.Fields(strings.ToUpper(expr))

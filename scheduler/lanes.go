@@ -253,6 +253,11 @@ func (s *Scheduler) regular(st *state) (time.Time, bool) {
 	if st.tick == nil { // set before anything runs
 		return time.Time{}, false
 	}
+	select {
+	case <-s.stop: // gocron would keep us waiting for an answer
+		return time.Time{}, false
+	default:
+	}
 	next, err := st.tick.NextRun()
 	return next, err == nil && !next.IsZero()
 }
