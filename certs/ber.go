@@ -130,8 +130,11 @@ func readParts(content []byte, depth int) (parts []berValue, err error) {
 // readOpen reads values up to the marker that ends a value of indefinite length.
 func readOpen(data []byte, depth int) (parts []berValue, rest []byte, err error) {
 	for {
-		if len(data) >= 2 && data[0] == 0 && data[1] == 0 {
+		switch {
+		case len(data) >= 2 && data[0] == 0 && data[1] == 0:
 			return parts, data[2:], nil
+		case len(data) == 1 && data[0] == 0:
+			return nil, nil, errBERTruncated
 		}
 		var part berValue
 		if part, data, err = readBER(data, depth); err != nil {

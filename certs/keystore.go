@@ -199,6 +199,9 @@ func (c *container) decrypt(password string) (any, []*x509.Certificate, *Error) 
 }
 
 func (c *container) decode(password string) (key any, certificates []*x509.Certificate, err error) {
+	if _, err := bmpPassword(password); err != nil {
+		return nil, nil, err
+	}
 	der, err := c.decodable(password)
 	if err != nil {
 		return nil, nil, err

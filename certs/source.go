@@ -193,7 +193,10 @@ func (s *Source) report(err error) {
 	case err == nil && before != nil:
 		log.Info("the keystore's file is in order again")
 	case err != nil && (before == nil || before.Error() != err.Error()):
-		log.WithError(err).WithField("remedy", Remedy(err)).Error("did not take up the keystore's new file; the old one stays in use")
+		if remedy := Remedy(err); remedy != "" {
+			log = log.WithField("remedy", remedy)
+		}
+		log.WithError(err).Error("did not take up the keystore's new file; the old one stays in use")
 	}
 }
 

@@ -47,6 +47,18 @@ func (a *Authority) Issue(opts LeafOptions) (Leaf, error) {
 	if opts.Keys == DefaultKey {
 		opts.Keys = a.keys
 	}
+	key, err := newKey(opts.Keys)
+	if err != nil {
+		return Leaf{}, fmt.Errorf("making a key: %w", err)
+	}
+	return a.certify(key, opts)
+}
+
+// Renew makes another certificate for the key of l, as a renewal does that keeps the key. Everything else comes from
+// opts and its defaults.
+func (a *Authority) Renew(l Leaf, opts LeafOptions) (Leaf, error) { return a.certify(l.Key, opts) }
+
+func (a *Authority) certify(key crypto.Signer, opts LeafOptions) (Leaf, error) {
 	if opts.NotBefore.IsZero() {
 		opts.NotBefore = time.Now().Add(-time.Hour)
 	}
@@ -60,10 +72,6 @@ func (a *Authority) Issue(opts LeafOptions) (Leaf, error) {
 	policies, err := opts.policies()
 	if err != nil {
 		return Leaf{}, err
-	}
-	key, err := newKey(opts.Keys)
-	if err != nil {
-		return Leaf{}, fmt.Errorf("making a key: %w", err)
 	}
 	// Real ones also say where to ask whether they were revoked. Ours do not: nobody publishes lists for them.
 	certificate, err := sign(&x509.Certificate{

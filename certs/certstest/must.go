@@ -27,6 +27,16 @@ func MustIssue(tb TB, a *Authority, opts LeafOptions) Leaf {
 	return leaf
 }
 
+// MustRenew is Renew for tests.
+func MustRenew(tb TB, a *Authority, l Leaf, opts LeafOptions) Leaf {
+	tb.Helper()
+	leaf, err := a.Renew(l, opts)
+	if err != nil {
+		tb.Fatalf("renewing a certificate: %v", err)
+	}
+	return leaf
+}
+
 // MustKeystore is Keystore for tests.
 func MustKeystore(tb TB, leaf Leaf, password string, opts KeystoreOptions) []byte {
 	tb.Helper()

@@ -12,6 +12,7 @@ cd "$work"
 umask 077
 
 days=14600 # forty years, so that the tests do not go stale
+cadays=14700
 pss="-sigopt rsa_padding_mode:pss"
 
 # A root, an issuing authority and a system certificate, named and signed as in the Danish state's test hierarchy.
@@ -37,11 +38,11 @@ authorityKeyIdentifier = keyid
 keyUsage = critical,digitalSignature,keyEncipherment
 certificatePolicies = 1.2.208.169.1.1.1.4.3
 CNF
-openssl req -config x.cnf -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -days $days -extensions root \
+openssl req -config x.cnf -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -days $cadays -extensions root \
     -sha512 $pss -sigopt rsa_pss_saltlen:64 -subj "/C=DK/O=Den Danske Stat/OU=Test - cti/CN=Den Danske Stat OCES rod-CA"
 openssl req -config x.cnf -new -newkey rsa:2048 -nodes -keyout issuing.key -out issuing.csr \
     -subj "/C=DK/O=Den Danske Stat/OU=Test - cti/CN=Den Danske Stat OCES udstedende-CA 1"
-openssl x509 -req -in issuing.csr -CA root.pem -CAkey root.key -out issuing.pem -days $days -extfile x.cnf -extensions issuing \
+openssl x509 -req -in issuing.csr -CA root.pem -CAkey root.key -out issuing.pem -days $cadays -extfile x.cnf -extensions issuing \
     -sha512 $pss -sigopt rsa_pss_saltlen:64
 openssl req -config x.cnf -utf8 -new -newkey rsa:3072 -nodes -keyout leaf.key -out leaf.csr \
     -subj "/C=DK/organizationIdentifier=NTRDK-90000001/O=Ærøskøbing Prøvekommune/serialNumber=UI:DK-O:G:5a7c1e0e-7b1d-4c57-9a53-0d8f4c1b6f11/CN=Rollebro prøve"
