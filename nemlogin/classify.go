@@ -146,10 +146,10 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 var requestIDHeaders = []string{"X-Request-Id", "X-Correlation-Id", "Request-Id", "X-Ms-Request-Id"}
 
 // requestID finds the service's name of an exchange.
-func requestID(header http.Header) string {
+func requestID(header http.Header, secrets ...string) string {
 	for _, name := range requestIDHeaders {
 		if value := header.Get(name); value != "" {
-			return excerpt([]byte(value), 128)
+			return excerpt([]byte(value), 128, secrets...)
 		}
 	}
 	return ""

@@ -195,19 +195,21 @@ func (c *Client) send(ctx context.Context, transport http.RoundTripper, call cal
 		failed.Err = err
 		return failed
 	}
-	failed.Status, failed.Sent = resp.StatusCode, true
-	failed.RequestID = requestID(resp.Header)
 	body, bodyErr := bodyOf(resp)
+	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
+	if success && call.write {
+		return nil // whatever the body, even one that breaks off
+	}
 
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+	failed.Status, failed.Sent = resp.StatusCode, true
+	failed.RequestID = requestID(resp.Header, c.tokens.secrets()...)
+	if !success {
 		failed.Body = excerpt(body, maxKeptBody, c.tokens.secrets()...)
 		failed.Class, failed.Hint = classifyStatus(call.op, resp.StatusCode, failed.Body)
 		failed.RetryAfter = retryAfter(resp.Header, time.Now())
 		return failed
 	}
 	switch {
-	case call.write:
-		return nil // whatever the body, even one that breaks off
 	case errors.Is(bodyErr, errTooLarge):
 		failed.Class, failed.Err = ClassGarbage, fmt.Errorf("%w (%d bytes)", bodyErr, c.options.MaxBody)
 		return failed
@@ -218,7 +220,9 @@ func (c *Client) send(ctx context.Context, transport http.RoundTripper, call cal
 	}
 	if err := call.decode(body); err != nil {
 		failed.Class, failed.Err = ClassGarbage, err
-		if !call.secret {
+		if call.secret {
+			failed.RequestID = ""
+		} else {
 			failed.Body = excerpt(body, maxKeptGarbage, c.tokens.secrets()...)
 		}
 		return failed

@@ -39,10 +39,21 @@ func redact(s string) string {
 	})
 }
 
+// maxTorn bounds what a window's end can tear apart: a long token, or a CPR
+// number and what stands between its halves. In bytes.
+const maxTorn = 4 << 10
+
 // excerpt makes an answer's body fit to be kept in an error: valid UTF-8, no
-// control characters but line ends and tabs, masked, at most limit bytes. It is
-// masked before it is cut, so that no half of a CPR number is left at the end.
+// control characters but line ends and tabs, masked, at most limit bytes. Only a
+// window of a long body is looked at, because matching is slow. It is masked
+// before it is cut, and what the window's end may have torn apart is dropped, so
+// that no half of a number or token is left.
 func excerpt(body []byte, limit int, secrets ...string) string {
+	window := 4*limit + maxTorn
+	torn := len(body) > window
+	if torn {
+		body = body[:window]
+	}
 	s := strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || (unicode.IsControl(r) && r != '\n' && r != '\t') {
 			return ' '
@@ -54,7 +65,11 @@ func excerpt(body []byte, limit int, secrets ...string) string {
 			s = strings.ReplaceAll(s, secret, maskedToken)
 		}
 	}
-	return cut(strings.TrimSpace(redact(s)), limit)
+	s = redact(s)
+	if torn {
+		s = cut(s, max(0, len(s)-maxTorn))
+	}
+	return cut(strings.TrimSpace(s), limit)
 }
 
 // cut shortens s to at most limit bytes without splitting a character.

@@ -46,6 +46,13 @@ func TestExcerpt(t *testing.T) {
 	if got := excerpt([]byte("xxxx 010190-1235"), 10); strings.Contains(got, "0101") {
 		t.Errorf("got %q", got)
 	}
+	// Neither must the end of the window, even if masking makes it short.
+	torn := strings.Repeat("010190-1235", 1000) + strings.Repeat(" Bearer "+strings.Repeat("x", 3000), 3)
+	for cutAt := range 15 {
+		if got := excerpt([]byte(strings.Repeat("y", cutAt)+torn), 1000); strings.Contains(got, "01") || strings.Contains(got, "xx") {
+			t.Errorf("got %q", got)
+		}
+	}
 	if got := excerpt([]byte("ææææ"), 3); got != "æ" {
 		t.Errorf("got %q", got)
 	}
