@@ -23,7 +23,7 @@ func (b *Bridge) MirrorAdministrators(ctx context.Context, progress Progress) (M
 	if b.o.Client == nil {
 		return report, errNoClient
 	}
-	s, err := b.open(ctx, Selection{})
+	s, err := b.look(ctx, Selection{})
 	if err != nil {
 		return report, err
 	}

@@ -48,11 +48,11 @@ func (b *Bridge) Import(ctx context.Context, progress Progress) (ImportReport, e
 	}
 	a.report.Candidates = len(ids)
 	err = b.observe(ctx, ids, progress, func(id *Identity, r reading) error {
-		switch r.state {
-		case plan.Failed:
+		if r.state == plan.Failed {
 			a.report.Failed++
 			a.report.Failures = append(a.report.Failures, s.failure(id, r.err))
-		case plan.IsGone:
+		}
+		if r.state == plan.IsGone {
 			a.report.Gone++
 		}
 		return a.take(ctx, id, r)

@@ -201,10 +201,10 @@ func (a *applier) request(ctx context.Context, t *target, scope plan.Scope, writ
 		call = a.s.b.o.Client.RemoveRoles
 	}
 	err := call(ctx, t.id.UUID, nemlogin.Scope{Type: string(scope.Type), Value: scope.Value}, roles)
-	var partial *nemlogin.WriteError
+	partial, some := errors.AsType[*nemlogin.WriteError](err)
 	for _, w := range writes {
 		w.err = err
-		if errors.As(err, &partial) {
+		if some {
 			w.err = partial.Failed[w.change.Grant.Role]
 		}
 	}

@@ -101,37 +101,50 @@ func (b *Bridge) SaveJobFunctionRole(ctx context.Context, role *JobFunctionRole,
 	if err := checkRules(role, known); err != nil {
 		return err
 	}
-	at := b.now()
-	role.CVR, role.UpdatedAt = b.cvr, at
+	role.CVR, role.UpdatedAt = b.cvr, b.now()
 	changes := &Changes{JobFunctionRoles: []*JobFunctionRole{role}}
 	if role.ID == 0 {
-		system, err := b.store.ITSystem(ctx, NemLoginSystem)
-		if err != nil {
-			return err
-		}
-		role.ITSystemID, role.Origin, role.CreatedAt = system.ID, OriginManual, at
-		if role.Identifier == "" {
-			role.Identifier = uuid.NewString()
-		}
+		err = b.newRole(ctx, role)
 	} else {
-		before, err := b.jobFunctionRole(ctx, role.ID)
-		if err != nil {
-			return err
-		}
-		if before.ReadOnly {
-			return fmt.Errorf("changing %q: %w", before.Name, ErrReadOnly)
-		}
-		role.Identifier, role.Origin, role.ITSystemID, role.CreatedAt, role.ReadOnly = before.Identifier, before.Origin, before.ITSystemID, before.CreatedAt, false
-		holders, err := b.store.Holders(ctx, b.cvr, []uint64{role.ID})
-		if err != nil {
-			return err
-		}
-		changes.Mark = b.mark(holders, "a job function role has changed")
+		changes.Mark, err = b.changedRole(ctx, role)
+	}
+	if err != nil {
+		return err
 	}
 	// A role whose scopes are chosen at assignment time is for persons.
 	role.UserOnly = role.UserOnly || slices.ContainsFunc(role.Rules, func(r ScopeRule) bool { return r.AtAssignment })
 	changes.Audit = []AuditEvent{{Actor: actor, Action: AuditRole, Role: role.Identifier, Detail: role.Name}}
 	return b.commit(ctx, changes)
+}
+
+// newRole fills in what a new job function role isn't asked for.
+func (b *Bridge) newRole(ctx context.Context, role *JobFunctionRole) error {
+	system, err := b.store.ITSystem(ctx, NemLoginSystem)
+	if err != nil {
+		return err
+	}
+	role.ITSystemID, role.Origin, role.CreatedAt = system.ID, OriginManual, role.UpdatedAt
+	if role.Identifier == "" {
+		role.Identifier = uuid.NewString()
+	}
+	return nil
+}
+
+// changedRole keeps what can't be changed in a job function role, and puts its holders on the work list.
+func (b *Bridge) changedRole(ctx context.Context, role *JobFunctionRole) ([]Work, error) {
+	before, err := b.jobFunctionRole(ctx, role.ID)
+	if err != nil {
+		return nil, err
+	}
+	if before.ReadOnly {
+		return nil, fmt.Errorf("changing %q: %w", before.Name, ErrReadOnly)
+	}
+	role.Identifier, role.Origin, role.ITSystemID, role.CreatedAt, role.ReadOnly = before.Identifier, before.Origin, before.ITSystemID, before.CreatedAt, false
+	holders, err := b.store.Holders(ctx, b.cvr, []uint64{role.ID})
+	if err != nil {
+		return nil, err
+	}
+	return b.mark(holders, "a job function role has changed"), nil
 }
 
 func (b *Bridge) jobFunctionRole(ctx context.Context, id uint64) (*JobFunctionRole, error) {

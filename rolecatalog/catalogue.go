@@ -103,8 +103,10 @@ func (b *Bridge) compareCatalogue(answer []nemlogin.Role, known []SystemRole, it
 		listed[uuid] = true
 		r := byUUID[uuid]
 		if r == nil {
-			r = &SystemRole{CVR: b.cvr, ITSystemID: itSystem, UUID: uuid, Since: generation + 1, CreatedAt: at, UpdatedAt: at,
-				Name: role.Name, Description: role.Description, BasicPackage: role.BasicPackage}
+			r = &SystemRole{
+				CVR: b.cvr, ITSystemID: itSystem, UUID: uuid, Since: generation + 1, CreatedAt: at, UpdatedAt: at,
+				Name: role.Name, Description: role.Description, BasicPackage: role.BasicPackage,
+			}
 			changes.SystemRoles = append(changes.SystemRoles, r)
 			report.New++
 			event(r, "new")

@@ -150,7 +150,7 @@ func (e *effective) prepare(role *JobFunctionRole) *roleGrants {
 
 // ValidateScope checks the form of a scope value: 8 digits for Cvr and SE, 10 for PU.
 func ValidateScope(t plan.ScopeType, value string) error {
-	digits := 0
+	var digits int
 	switch t {
 	case plan.Cvr, plan.SE:
 		digits = 8

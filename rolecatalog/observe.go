@@ -31,11 +31,8 @@ const goneRecheck = 24 * time.Hour
 
 // stops reports whether an error ends the whole run: no trust, no time, no right. Anything else concerns one person only.
 func stops(err error) bool {
-	switch nemlogin.ClassOf(err) {
-	case nemlogin.ClassAuth, nemlogin.ClassCanceled, nemlogin.ClassReadOnly:
-		return true
-	}
-	return false
+	class := nemlogin.ClassOf(err)
+	return class == nemlogin.ClassAuth || class == nemlogin.ClassCanceled || class == nemlogin.ClassReadOnly
 }
 
 // read asks for what one identity holds.
@@ -152,6 +149,7 @@ func (b *Bridge) note(id *Identity, r reading) (changed []ObservedSet) {
 		}
 	case plan.Failed:
 		id.LastError = r.err.Error()
+	case plan.NotWanted:
 	}
 	return nil
 }

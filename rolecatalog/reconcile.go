@@ -202,7 +202,8 @@ func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOption
 	if err := s.apply(ctx, p, observed, &report, o); err != nil {
 		return report, err
 	}
-	return report, s.conclude(ctx, p, observed, &report, o)
+	err = s.conclude(ctx, p, observed, &report, o)
+	return report, err
 }
 
 // observeAndAdopt reads everybody selected, keeps what was read, and adopts who has not been adopted.
@@ -355,8 +356,7 @@ func (b *Bridge) Approve(ctx context.Context, id, by, reason string) (PlanRecord
 	if by == "" || reason == "" {
 		return record, errors.New("an approval needs the name of the person who gives it and a reason")
 	}
-	switch record.Status {
-	case PlanApplied, PlanPartly, PlanStale:
+	if s := record.Status; s == PlanApplied || s == PlanPartly || s == PlanStale {
 		return record, fmt.Errorf("plan %s: %w: it is %s", short(record.ID), ErrStale, record.Status)
 	}
 	shrunk := false

@@ -53,6 +53,7 @@ type JobFunctionRole struct {
 	ReadOnly    bool        `json:"readOnly"`            // can't be assigned or removed here
 	UserOnly    bool        `json:"userOnly"`            // can only be assigned to users directly
 	Rules       []ScopeRule `gorm:"-" json:"rules"`      // filled by the store
+	Holders     int         `gorm:"-" json:"holders"`    // users it is assigned to; filled by Store.JobFunctionRoles alone
 	RetiredAt   *time.Time  `json:"retiredAt,omitempty"` // no longer offered
 	CreatedAt   time.Time   `json:"createdAt"`
 	UpdatedAt   time.Time   `json:"updatedAt"`

@@ -20,7 +20,8 @@ type session struct {
 // look reads a snapshot.
 func (b *Bridge) look(ctx context.Context, sel Selection) (*session, error) {
 	s := &session{b: b, selection: sel}
-	return s, s.refresh(ctx)
+	err := s.refresh(ctx)
+	return s, err
 }
 
 // open reads a snapshot after making sure that the catalogue is there and every NemLogin UUID has its identity row.
@@ -44,9 +45,9 @@ func (b *Bridge) open(ctx context.Context, sel Selection) (*session, error) {
 		if err := b.commit(ctx, &Changes{Identities: fresh}); err != nil {
 			return nil, fmt.Errorf("storing the identities of new users: %w", err)
 		}
-		return s, s.refresh(ctx)
+		err = s.refresh(ctx)
 	}
-	return s, nil
+	return s, err
 }
 
 func (s *session) refresh(ctx context.Context) error {

@@ -106,6 +106,19 @@ func (b *Bridge) countRoles(ctx context.Context, st *Status) error {
 	if err != nil {
 		return err
 	}
+	if st.Grants, _, err = b.store.ObservedTotals(ctx, b.cvr); err != nil {
+		return err
+	}
+	st.SystemRoles = len(roles)
+	withdrawn := make(map[string]string)
+	for i := range roles {
+		if roles[i].WithdrawnAt != nil {
+			withdrawn[roles[i].UUID] = roles[i].Name
+		}
+	}
+	if st.Withdrawn = len(withdrawn); st.Withdrawn == 0 {
+		return nil
+	}
 	observed, err := b.store.Observed(ctx, b.cvr, nil)
 	if err != nil {
 		return err
@@ -115,15 +128,8 @@ func (b *Bridge) countRoles(ctx context.Context, st *Status) error {
 		held[observed[i].Role]++
 	}
 	for i := range roles {
-		r := &roles[i]
-		st.SystemRoles++
-		if r.WithdrawnAt != nil {
-			st.Withdrawn++
-			if n := held[r.UUID]; n > 0 {
-				st.Attention = append(st.Attention, fmt.Sprintf("The system role %q has left MitID Erhverv's catalogue and is still held %d times.", r.Name, n))
-			}
-		} else {
-			st.Grants += held[r.UUID]
+		if name, gone := withdrawn[roles[i].UUID]; gone && held[roles[i].UUID] > 0 {
+			st.Attention = append(st.Attention, fmt.Sprintf("The system role %q has left MitID Erhverv's catalogue and is still held %d times.", name, held[roles[i].UUID]))
 		}
 	}
 	return nil

@@ -80,7 +80,7 @@ func (r *WorkReport) add(t *ReconcileReport) {
 	r.Removed += sum.Removed
 	r.ReconcileReport.Failed += sum.Failed
 	r.ReadFailed += sum.ReadFailed
-	r.Failures = append(sum.Failures, t.Failures...)
+	r.Failures = slices.Concat(sum.Failures, t.Failures)
 }
 
 func (b *Bridge) failedAgain(w Work, why string) Work {
