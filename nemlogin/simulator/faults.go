@@ -119,18 +119,30 @@ func (s *Simulator) SetFaults(faults map[string]Fault) error {
 	table := maps.Clone(*s.faults.Load())
 	handshake := false
 	for name, f := range active {
+		handshake = handshake || concernsHandshake(name, table[name], f)
 		if f.Rate == 0 {
 			delete(table, name)
 		} else {
 			table[name] = f
 		}
-		handshake = handshake || slices.Contains([]string{MTLSRequired, CertWithoutRight, CertExpired, CAListMismatch}, name)
 	}
 	s.faults.Store(&table)
 	if handshake {
-		s.dropIdle() // or clients would go on using connections that were made under the old rules
+		s.newHandshakeRules()
 	}
 	return nil
+}
+
+// concernsHandshake tells whether a change is about what happens while a connection is made.
+func concernsHandshake(name string, before, after *activeFault) bool {
+	switch name {
+	case MTLSRequired, CertExpired, CAListMismatch:
+		return before == nil && after.Rate > 0 || before != nil && before.Fault != after.Fault
+	case CertWithoutRight:
+		return before != nil && before.Value == "alert" || after.Value == "alert"
+	default:
+		return false
+	}
 }
 
 // ClearFaults switches all faults off and all base behaviours on.

@@ -12,9 +12,10 @@ import (
 // Streams keep what is drawn for one thing apart from all others, so that more users do not change the roles, and the
 // n-th user is the same whatever comes after.
 const (
-	streamRoles = 1<<32 + iota
-	streamNumbers
-	streamImported
+	streamUsers    = 0 // plus the number of the user
+	streamImported = 1 << 40
+	streamRoles    = 2 << 40
+	streamNumbers  = 3 << 40
 )
 
 const (
@@ -49,11 +50,11 @@ func fill(w *world, roles, users, importedUsers int) {
 	s.w.subjects.owner = make(map[string]*identity, users)
 	var before *identity
 	for i := range users {
-		s.stream(uint64(i))
+		s.stream(streamUsers + uint64(i))
 		before = s.user(i, before)
 	}
 	for i := range importedUsers {
-		s.stream(streamImported<<1 | uint64(i))
+		s.stream(streamImported + uint64(i))
 		s.imported(i)
 	}
 }

@@ -119,6 +119,10 @@ func (s *Simulator) Handler() http.Handler {
 }
 
 func (s *Simulator) handle(w http.ResponseWriter, r *http.Request, rt *route) {
+	if s.outdated(r.Context()) {
+		reset(w)
+		return
+	}
 	c := &call{
 		sim: s, request: r, faults: *s.faults.Load(), now: s.opts.Now(),
 		method: r.Method, path: r.URL.Path, endpoint: rt.endpoint,

@@ -31,8 +31,8 @@ type Options struct {
 	Organisation string
 	// Users is how many identities to seed. Default 100; a negative number means none.
 	Users int
-	// Imported is how many users from NemID's days there are besides, not yet activated. Default a fiftieth of Users; a
-	// negative number means none.
+	// Imported is how many users from NemID's days there are besides, not yet activated. Default a fiftieth of Users,
+	// rounded up; a negative number means none.
 	Imported int
 	// Roles is how many roles the catalogue has. Default 200; a negative number means none.
 	Roles int
@@ -81,6 +81,7 @@ type Simulator struct {
 	tokens    tokens
 	changes   atomic.Uint64 // numbers foreign changes
 	numbered  atomic.Uint64 // numbers requests
+	handshook atomic.Uint64 // numbers the changes of what a handshake demands
 
 	running   sync.Mutex
 	api       *http.Server
@@ -132,7 +133,7 @@ func (o Options) withDefaults() Options {
 		*n = max(*n, 0)
 	}
 	count(&o.Users, 100)
-	count(&o.Imported, o.Users/50)
+	count(&o.Imported, (o.Users+49)/50)
 	count(&o.Roles, 200)
 	if o.CVR == "" {
 		o.CVR = "99900011"
@@ -245,6 +246,9 @@ func (s *Simulator) newServer(handler http.Handler) *http.Server {
 		IdleTimeout:       3 * time.Minute,
 		ErrorLog:          log.New(logWriter{s.log}, "", 0),
 		BaseContext:       func(net.Listener) context.Context { return s.stopped },
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, handshakeKey{}, s.handshook.Load())
+		},
 	}
 }
 
@@ -295,14 +299,25 @@ func (s *Simulator) url(scheme string, addr *net.Addr) string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-// dropIdle closes connections that nobody uses just now.
-func (s *Simulator) dropIdle() {
+// handshakeKey finds in a connection's context which rules its handshake went by.
+type handshakeKey struct{}
+
+// newHandshakeRules ends the connections that were made under other rules: those nobody uses just now at once, the others
+// when somebody calls.
+func (s *Simulator) newHandshakeRules() {
+	s.handshook.Add(1)
 	s.running.Lock()
 	defer s.running.Unlock()
 	if s.api != nil {
 		s.api.SetKeepAlivesEnabled(false)
 		s.api.SetKeepAlivesEnabled(true)
 	}
+}
+
+// outdated tells whether a connection was made under other rules than there are now.
+func (s *Simulator) outdated(ctx context.Context) bool {
+	made, known := ctx.Value(handshakeKey{}).(uint64)
+	return known && made != s.handshook.Load()
 }
 
 // logWriter takes what the HTTP server has to say; failed handshakes, mostly, which tests provoke.

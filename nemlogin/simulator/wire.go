@@ -67,7 +67,7 @@ func decode[T any](c *call) (T, *answer) {
 	if trimmed := bytes.TrimSpace(c.body); len(trimmed) == 0 || trimmed[0] != '{' {
 		return refuse(badRequest("The body must be a JSON object."))
 	}
-	if c.faults[CaseInsensitiveJSON] == nil || !c.on(CaseInsensitiveJSON) {
+	if !c.on(CaseInsensitiveJSON) {
 		if name := otherCase(c.body, reflect.TypeFor[T]()); name != "" {
 			return refuse(badRequest("The field %q is not known.", name))
 		}

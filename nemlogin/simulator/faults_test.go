@@ -1,0 +1,714 @@
+package simulator
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+)
+
+// faultTests shows every fault.
+var faultTests = map[string]func(*testing.T, *Simulator, *client){
+	Garbage200: func(t *testing.T, s *Simulator, c *client) {
+		for kind, begins := range map[string]string{"html": "<!DOCTYPE html>", "cut": `{"roles":[{`, "text": "An error"} {
+			mustFault(t, s, Garbage200, Fault{Rate: 1, Value: kind})
+			body := c.get(EndpointCatalogue).want(200).body
+			if !strings.HasPrefix(body, begins) || json.Valid([]byte(body)) {
+				t.Errorf("%s answers %.40q", kind, body)
+			}
+		}
+		mustFault(t, s, Garbage200, Fault{Rate: 1})
+		kinds := map[string]bool{}
+		for range 30 {
+			kinds[c.get(EndpointCatalogue).header.Get("Content-Type")] = true
+		}
+		if len(kinds) != 3 {
+			t.Errorf("left alone it answers %v", kinds)
+		}
+	},
+	Empty200: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, Empty200, Fault{Rate: 1, Value: "null"})
+		if body := c.get(EndpointCatalogue).want(200).body; body != "null" {
+			t.Errorf("the body is %q", body)
+		}
+		mustFault(t, s, Empty200, Fault{Rate: 1, Value: "empty"})
+		if body := c.get(EndpointCatalogue).want(200).body; body != "" {
+			t.Errorf("the body is %q", body)
+		}
+		who := person(t, s, active)
+		c.post(at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), s.Roles()[4].UUID)).want(204) // reads only
+	},
+	Write200Text: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, Write200Text, Fault{Rate: 1})
+		who, role := person(t, s, active), s.Roles()[4].UUID
+		got := c.post(at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), role)).want(200)
+		if now, _ := s.Identity(who.UUID); got.body != "OK" || !now.Holds(role, ScopeCVR, s.CVR()) {
+			t.Errorf("answered %q, done %v", got.body, now.Roles)
+		}
+		c.roles(who.UUID) // reads are as ever
+	},
+	SeeLog500: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, SeeLog500, Fault{Rate: 1})
+		who := person(t, s, active)
+		c.get(at(EndpointRoles, who.UUID)).want(500).says("See log for exception details")
+		c.get(at(EndpointEmployee, who.UUID)).want(500)
+		c.get(at(EndpointEmployee, uuid.NewString())).want(404)
+		c.get(EndpointCatalogue).want(200)
+	},
+	ServiceUnavailable: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, ServiceUnavailable, Fault{Rate: 1, Count: 2})
+		for range 2 {
+			if got := c.get(EndpointCatalogue).want(503).says("ServiceUnavailable"); got.header.Get("Retry-After") != "" {
+				t.Error("Retry-After came unasked")
+			}
+		}
+		c.get(EndpointCatalogue).want(200)
+		mustFault(t, s, ServiceUnavailable, Fault{Rate: 1, RetryAfter: "7"})
+		if got := c.get(EndpointCatalogue).want(503); got.header.Get("Retry-After") != "7" {
+			t.Errorf("Retry-After: %q", got.header.Get("Retry-After"))
+		}
+	},
+	SearchUnstable: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, SearchUnstable, Fault{Rate: 1})
+		c.post(EndpointSearch, `{"maxCount":0,"removeUuidFromResultSet":false}`).broken()
+		c.get(EndpointCatalogue).want(200)
+		if got := s.Requests(); got[len(got)-2].Status != 0 {
+			t.Errorf("the log says %+v", got[len(got)-2])
+		}
+	},
+	OptimisticConcurrency: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, OptimisticConcurrency, Fault{Rate: 1})
+		who := person(t, s, active)
+		c.put(at(EndpointSuspend, who.UUID), "").want(204)
+		c.put(at(EndpointReactivate, who.UUID), "").want(409).says("OptimisticConcurrency")
+		c.put(at(EndpointReactivate, who.UUID), "").want(204)
+		c.put(at(EndpointReactivate, who.UUID), "").want(409)
+		mustFault(t, s, OptimisticConcurrency, Fault{Rate: 1, Endpoint: EndpointRoles})
+		body := write(ScopeCVR, s.CVR(), s.Roles()[4].UUID)
+		c.post(at(EndpointRoles, who.UUID), body).want(409)
+		c.roles(who.UUID)
+		c.post(at(EndpointRoles, who.UUID), body).want(204)
+	},
+	Slow: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, Slow, Fault{Rate: 1, Delay: 30 * time.Millisecond})
+		began := time.Now()
+		c.get(EndpointCatalogue).want(200)
+		if took := time.Since(began); took < 30*time.Millisecond {
+			t.Errorf("a slow answer took %v", took)
+		}
+		mustFault(t, s, Slow, Fault{Rate: 1, Delay: time.Hour})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if got := c.send(ctx, http.MethodGet, EndpointCatalogue, "", http.Header{}); !errors.Is(got.err, context.DeadlineExceeded) {
+			t.Errorf("an answer after an hour: %v", got.err)
+		}
+	},
+	HangAfterWrite: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, HangAfterWrite, Fault{Rate: 1, Delay: time.Millisecond})
+		who, roles := person(t, s, active), s.Roles()
+		c.post(at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), roles[4].UUID)).broken()
+		mustFault(t, s, HangAfterWrite, Fault{Rate: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		header := http.Header{"Content-Type": {"application/json"}}
+		c.send(ctx, http.MethodPost, at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), roles[5].UUID), header).broken()
+		now, _ := s.Identity(who.UUID)
+		if !now.Holds(roles[4].UUID, ScopeCVR, s.CVR()) || !now.Holds(roles[5].UUID, ScopeCVR, s.CVR()) {
+			t.Error("the writes were not done")
+		}
+		c.roles(who.UUID) // reads do not hang
+	},
+	BadHours: nil, // needs a clock: TestBadHours
+	TokenRevoked: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, TokenRevoked, Fault{Rate: 1, Count: 1})
+		c.get(EndpointCatalogue).want(401)
+		c.get(EndpointCatalogue).want(401) // dead is dead
+		c.authenticate()
+		c.get(EndpointCatalogue).want(200)
+	},
+	AuthDown: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, AuthDown, Fault{Rate: 1})
+		c.post(EndpointAuthenticate, "").want(503)
+		c.get(EndpointCatalogue).want(200)
+		mustFault(t, s, AuthDown, Fault{Rate: 1, Status: 500})
+		c.post(EndpointAuthenticate, "").want(500)
+	},
+	CertWithoutRight: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, CertWithoutRight, Fault{Rate: 1})
+		c.post(EndpointAuthenticate, "").want(403)
+		c.get(EndpointCatalogue).want(200)
+		mustFault(t, s, CertWithoutRight, Fault{Rate: 1, Status: 401})
+		c.post(EndpointAuthenticate, "").want(401)
+		mustFault(t, s, CertWithoutRight, Fault{Rate: 1, Value: "alert"})
+		c.post(EndpointAuthenticate, "").broken()
+	},
+	CertExpired: func(t *testing.T, s *Simulator, c *client) {
+		c.get(EndpointCatalogue).want(200)
+		mustFault(t, s, CertExpired, Fault{Rate: 1})
+		if err := c.get(EndpointCatalogue).broken().err; !strings.Contains(err.Error(), "expired certificate") {
+			t.Errorf("the client was told %v", err)
+		}
+		mustFault(t, s, CertExpired, Fault{})
+		c.get(EndpointCatalogue).want(200)
+	},
+	CAListMismatch: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, CAListMismatch, Fault{Rate: 1})
+		var acceptable error
+		certificate := s.ClientCertificate()
+		picky := connect(t, s)
+		picky.http.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate =
+			func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				acceptable = info.SupportsCertificate(&certificate)
+				return &certificate, nil
+			}
+		picky.post(EndpointAuthenticate, "").want(200)
+		if acceptable == nil {
+			t.Error("the server's list of authorities has the client's")
+		}
+		passive := connect(t, s) // Go sends nothing when nothing fits
+		passive.http.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{certificate}
+		passive.post(EndpointAuthenticate, "").broken()
+		other := connect(t, s, strangersCertificate(t))
+		other.post(EndpointAuthenticate, "").broken()
+	},
+	RateLimit429: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, RateLimit429, Fault{Rate: 1})
+		if got := c.get(EndpointCatalogue).want(429); got.header.Get("Retry-After") != "" {
+			t.Error("Retry-After came unasked")
+		}
+		mustFault(t, s, RateLimit429, Fault{Rate: 1, RetryAfter: "Wed, 04 Mar 2026 12:00:00 GMT"})
+		if got := c.get(EndpointCatalogue).want(429); got.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	},
+	EmptyCatalogue: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, EmptyCatalogue, Fault{Rate: 1})
+		c.get(EndpointCatalogue).want(200).says(`"roles":[]`)
+	},
+	EmptyPNumbers: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, EmptyPNumbers, Fault{Rate: 1})
+		if body := c.get(EndpointPNumbers).want(200).body; body != "[]" {
+			t.Errorf("the list is %.60s", body)
+		}
+	},
+	EmptySENumbers: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, EmptySENumbers, Fault{Rate: 1})
+		if body := c.get(EndpointSENumbers).want(200).body; body != "[]" {
+			t.Errorf("the list is %.60s", body)
+		}
+	},
+	PartialCatalogue: func(t *testing.T, s *Simulator, c *client) {
+		whole := len(c.catalogue())
+		mustFault(t, s, PartialCatalogue, Fault{Rate: 1, Share: 0.4})
+		first, second := c.catalogue(), c.catalogue()
+		for _, part := range [][]catalogueRoleWire{first, second} {
+			if len(part) > whole*8/10 || len(part) < whole*4/10 {
+				t.Errorf("%d of %d roles with 40 %% missing", len(part), whole)
+			}
+		}
+		if cmp.Equal(first, second) {
+			t.Error("the same roles are missing twice")
+		}
+	},
+	RoleMissing: func(t *testing.T, s *Simulator, c *client) {
+		whole := c.catalogue()
+		mustFault(t, s, RoleMissing, Fault{Rate: 1})
+		first, second := c.catalogue(), c.catalogue()
+		if len(first) == len(whole) || len(first) < len(whole)*7/10 || !cmp.Equal(first, second) {
+			t.Errorf("%d, then %d of %d roles", len(first), len(second), len(whole))
+		}
+		who := person(t, s, active)
+		mustFault(t, s, RoleMissing, Fault{Rate: 1, Value: who.Roles[0].UUID})
+		if now := c.catalogue(); len(now) != len(whole)-1 {
+			t.Errorf("%d of %d roles with one missing", len(now), len(whole))
+		}
+		if held := c.roles(who.UUID); len(held) != len(who.Roles) {
+			t.Errorf("%d of %d roles held", len(held), len(who.Roles))
+		}
+		mustFault(t, s, RoleMissing, Fault{})
+		if !cmp.Equal(c.catalogue(), whole) {
+			t.Error("the roles did not return")
+		}
+	},
+	SameNameRoles: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, SameNameRoles, Fault{Rate: 1})
+		roles := c.catalogue()
+		names, long := map[string]int{}, ""
+		for _, r := range roles {
+			names[r.Name]++
+			if len([]rune(r.Name)) > 128 {
+				long = r.UUID.String()
+			}
+		}
+		if len(names) == len(roles) || long == "" {
+			t.Errorf("%d names for %d roles, the long one is %q", len(names), len(roles), long)
+		}
+		who := person(t, s, active)
+		if err := s.Grant(who.UUID, long, ScopeCVR, s.CVR()); err != nil {
+			t.Fatal(err)
+		}
+		isLong := func(r assignedRoleWire) bool { return len([]rune(r.Name)) > 128 }
+		if !slices.ContainsFunc(c.roles(who.UUID), isLong) {
+			t.Error("the long name is not on the assigned role")
+		}
+	},
+	PNumberString: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, PNumberString, Fault{Rate: 1})
+		c.get(EndpointPNumbers).want(200).says(`"pNumber":"` + s.PNumbers()[0] + `"`)
+	},
+	UnknownScopeType: func(t *testing.T, s *Simulator, c *client) {
+		madeUp(t, s, c, UnknownScopeType, func(r assignedRoleWire) bool {
+			return !slices.Contains([]string{ScopeCVR, ScopePU, ScopeSE}, r.Scope.Type)
+		})
+	},
+	OtherCVRScope: func(t *testing.T, s *Simulator, c *client) {
+		madeUp(t, s, c, OtherCVRScope, func(r assignedRoleWire) bool {
+			return r.Scope.Type == ScopeCVR && r.Scope.Value != s.CVR()
+		})
+	},
+	UnknownEnum: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, UnknownEnum, Fault{Rate: 1})
+		who := person(t, s, func(i Identity) bool { return active(i) && len(i.Authenticators) > 0 })
+		c.get(at(EndpointEmployee, who.UUID)).want(200).says(`"Locked"`).says(`"Elevated"`)
+		c.get(at(EndpointAuthenticators, who.UUID)).want(200).says(`"Passkey"`)
+		c.post(EndpointSearch, `{"maxCount":1}`).want(200).says(`"Locked"`)
+	},
+	BatchRejected: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, BatchRejected, Fault{Rate: 1})
+		who, roles := person(t, s, active), s.Roles()
+		path := at(EndpointRoles, who.UUID)
+		c.post(path, write(ScopeCVR, s.CVR(), roles[4].UUID, roles[5].UUID)).want(400)
+		c.del(path, write(ScopeCVR, s.CVR(), roles[4].UUID, roles[5].UUID)).want(400)
+		c.post(path, write(ScopeCVR, s.CVR(), roles[4].UUID)).want(204)
+	},
+	BatchAtomic: func(t *testing.T, s *Simulator, c *client) {
+		roles := s.Roles()
+		mustFault(t, s, BatchPartialFailure, Fault{Rate: 1}) // which it overrides
+		mustFault(t, s, BatchAtomic, Fault{Rate: 1, Status: 422, Value: roles[5].UUID})
+		who := person(t, s, active)
+		before, _ := s.Identity(who.UUID)
+		c.post(at(EndpointRoles, who.UUID), write(ScopePU, s.PNumbers()[1], roles[4].UUID, roles[5].UUID)).want(422)
+		if after, _ := s.Identity(who.UUID); !cmp.Equal(before, after) {
+			t.Errorf("something was applied: %s", cmp.Diff(before, after))
+		}
+	},
+	BatchPartialFailure: func(t *testing.T, s *Simulator, c *client) {
+		roles := s.Roles()
+		who := person(t, s, func(i Identity) bool { return i.Status == StatusActive && len(i.Roles) == 0 })
+		path := at(EndpointRoles, who.UUID)
+		for i, status := range []int{0, 200, 409, 500} {
+			want := status
+			switch status {
+			case 0:
+				want = 400
+			case 200:
+				want = 204
+			}
+			mustFault(t, s, BatchPartialFailure, Fault{Rate: 1, Status: status, Value: roles[5].UUID})
+			c.post(path, write(ScopePU, s.PNumbers()[i], roles[4].UUID, roles[5].UUID, roles[6].UUID)).want(want)
+			now, _ := s.Identity(who.UUID)
+			if len(now.Roles) != 2*(i+1) || now.Holds(roles[5].UUID, ScopePU, s.PNumbers()[i]) {
+				t.Errorf("status %d: %v", status, now.Roles)
+			}
+		}
+		c.post(path, write(ScopePU, s.PNumbers()[7], roles[5].UUID)).want(400) // alone it is refused, whatever the status
+		if now, _ := s.Identity(who.UUID); len(now.Roles) != 8 {
+			t.Errorf("a bad role alone: %v", now.Roles)
+		}
+	},
+	RepeatAddError: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, RepeatAddError, Fault{Rate: 1})
+		held := person(t, s, func(i Identity) bool { return active(i) && s.inCatalogue(i.Roles[0].UUID) })
+		r := held.Roles[0]
+		c.post(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(409)
+		mustFault(t, s, RepeatAddError, Fault{Rate: 1, Status: 500})
+		c.post(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(500)
+		c.del(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(204)
+		c.post(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(204)
+	},
+	RepeatDeleteError: func(t *testing.T, s *Simulator, c *client) {
+		mustFault(t, s, RepeatDeleteError, Fault{Rate: 1})
+		held := person(t, s, active)
+		r := held.Roles[0]
+		c.del(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(204)
+		c.del(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(404)
+	},
+	BasicPackageSticky: func(t *testing.T, s *Simulator, c *client) {
+		who, basic, other := person(t, s, active), s.Roles()[0].UUID, s.Roles()[4].UUID
+		for _, role := range []string{basic, other} {
+			if err := s.Grant(who.UUID, role, ScopeCVR, s.CVR()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := at(EndpointRoles, who.UUID)
+		mustFault(t, s, BasicPackageSticky, Fault{Rate: 1, Status: 403})
+		c.del(path, write(ScopeCVR, s.CVR(), basic)).want(403)
+		mustFault(t, s, BasicPackageSticky, Fault{Rate: 1})
+		c.del(path, write(ScopeCVR, s.CVR(), basic, other)).want(204)
+		now, _ := s.Identity(who.UUID)
+		if !now.Holds(basic, ScopeCVR, s.CVR()) || now.Holds(other, ScopeCVR, s.CVR()) {
+			t.Error("the basic package did not stay, or more did")
+		}
+		mustFault(t, s, BasicPackageSticky, Fault{})
+		c.del(path, write(ScopeCVR, s.CVR(), basic)).want(204)
+		if now, _ = s.Identity(who.UUID); now.Holds(basic, ScopeCVR, s.CVR()) {
+			t.Error("the basic package stayed without the fault")
+		}
+	},
+	StaleRead: nil, // needs a clock: TestStaleRead
+	TimedAssignment: func(t *testing.T, s *Simulator, c *client) {
+		now := time.Now()
+		past, running, future := 0, 0, 0
+		look := func() (timed int) {
+			for _, who := range s.State().Identities {
+				for _, r := range c.roles(who.UUID) {
+					if r.From == nil && r.To == nil {
+						continue
+					}
+					timed++
+					from, err := time.Parse(time.RFC3339, *r.From)
+					to, err2 := time.Parse(time.RFC3339, *r.To)
+					if err := errors.Join(err, err2); err != nil || !from.Before(to) {
+						t.Fatalf("from %s to %s: %v", *r.From, *r.To, err)
+					}
+					switch {
+					case to.Before(now):
+						past++
+					case from.After(now):
+						future++
+					default:
+						running++
+					}
+				}
+			}
+			return timed
+		}
+		if look() != 0 {
+			t.Error("grants have time limits without the fault")
+		}
+		mustFault(t, s, TimedAssignment, Fault{Rate: 0.5})
+		if n := look(); n == 0 || past == 0 || running == 0 || future == 0 {
+			t.Errorf("%d grants with time limits: %d past, %d running, %d future", n, past, running, future)
+		}
+	},
+	UUIDChanged: func(t *testing.T, s *Simulator, c *client) {
+		who := person(t, s, active)
+		mustFault(t, s, UUIDChanged, Fault{Rate: 1, Count: 1})
+		c.get(at(EndpointEmployee, who.UUID)).want(404)
+		c.get(at(EndpointRoles, who.UUID)).want(500)
+		now := person(t, s, func(i Identity) bool { return i.EmailAddress == who.EmailAddress })
+		if now.UUID == who.UUID || !cmp.Equal(now.Roles, who.Roles) {
+			t.Errorf("after the change: %+v", now)
+		}
+		c.get(at(EndpointEmployee, now.UUID)).want(200)
+	},
+	UUIDMoved: func(t *testing.T, s *Simulator, c *client) {
+		who := person(t, s, active)
+		mustFault(t, s, UUIDMoved, Fault{Rate: 1, Count: 1})
+		c.get(at(EndpointEmployee, who.UUID)).want(200)
+		now, _ := s.Identity(who.UUID)
+		if now.EmailAddress == who.EmailAddress {
+			t.Error("the UUID is still the same user's")
+		}
+		moved := person(t, s, func(i Identity) bool { return i.EmailAddress == who.EmailAddress })
+		if !cmp.Equal(moved.Roles, who.Roles) {
+			t.Error("the user's roles did not stay with the user")
+		}
+	},
+	PagedSearch: func(t *testing.T, s *Simulator, c *client) {
+		var all, part employeesWire
+		c.post(EndpointSearch, `{"maxCount":0,"removeUuidFromResultSet":false}`).want(200).into(&all)
+		mustFault(t, s, PagedSearch, Fault{Rate: 1, Share: 0.25})
+		c.post(EndpointSearch, `{"maxCount":0,"removeUuidFromResultSet":false}`).want(200).into(&part)
+		if len(all.Employees) != 40 || len(part.Employees) != 10 {
+			t.Errorf("%d, then %d employees", len(all.Employees), len(part.Employees))
+		}
+	},
+	ErrorShape: func(t *testing.T, s *Simulator, c *client) {
+		path := at(EndpointEmployee, uuid.NewString())
+		if kind := c.get(path).want(404).says("NotFound").header.Get("Content-Type"); kind != "application/json; charset=utf-8" {
+			t.Errorf("an error is %s", kind)
+		}
+		for shape, want := range map[string]string{
+			"text": "text/plain; charset=utf-8", "html": "text/html; charset=utf-8", "problem": "application/problem+json",
+			"json": "application/json; charset=utf-8",
+		} {
+			mustFault(t, s, ErrorShape, Fault{Rate: 1, Value: shape})
+			if kind := c.get(path).want(404).says("NotFound").header.Get("Content-Type"); kind != want {
+				t.Errorf("an error as %s is %s", shape, kind)
+			}
+		}
+		mustFault(t, s, ErrorShape, Fault{Rate: 1})
+		kinds := map[string]bool{}
+		for range 30 {
+			kinds[c.get(path).want(404).header.Get("Content-Type")] = true
+		}
+		if len(kinds) != 3 {
+			t.Errorf("left alone it answers %v", slices.Sorted(maps.Keys(kinds)))
+		}
+	},
+	ForeignChange: func(t *testing.T, s *Simulator, c *client) {
+		who := person(t, s, active)
+		mustFault(t, s, ForeignChange, Fault{Rate: 1, Identity: who.UUID})
+		before := who
+		for range 6 {
+			c.roles(who.UUID)
+			after, _ := s.Identity(who.UUID)
+			if cmp.Equal(before.Roles, after.Roles) {
+				t.Error("nobody changed anything")
+			}
+			before = after
+		}
+	},
+}
+
+func (s *Simulator) inCatalogue(role string) bool {
+	return slices.ContainsFunc(s.Roles(), func(r Role) bool { return r.UUID == role })
+}
+
+// madeUp checks a fault that gives a fixed share of the identities a role they do not really hold.
+func madeUp(t *testing.T, s *Simulator, c *client, fault string, strange func(assignedRoleWire) bool) {
+	t.Helper()
+	look := func() (who []string) {
+		for _, i := range s.State().Identities {
+			if slices.ContainsFunc(c.roles(i.UUID), strange) {
+				who = append(who, i.UUID)
+			}
+		}
+		return who
+	}
+	if found := look(); found != nil {
+		t.Errorf("without the fault: %v", found)
+	}
+	mustFault(t, s, fault, Fault{Rate: 0.5})
+	first, second := look(), look()
+	if len(first) < 8 || len(first) > 32 || !cmp.Equal(first, second) {
+		t.Errorf("%d, then %d of 40 identities have it", len(first), len(second))
+	}
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for name, test := range faultTests {
+		if test == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, Options{Seed: 3})
+			test(t, s, login(t, s))
+		})
+	}
+}
+
+func TestBadHours(t *testing.T) {
+	t.Parallel()
+	clock := newClock() // noon
+	s := start(t, Options{Now: clock.now, TokenLifetime: 100 * time.Hour})
+	c := login(t, s)
+	mustFault(t, s, BadHours, Fault{Rate: 0.8})
+	failed := func() (n int) {
+		for range 60 {
+			if c.get(EndpointSENumbers).status == 503 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := failed(); n != 0 {
+		t.Errorf("%d of 60 calls failed at noon", n)
+	}
+	clock.add(15 * time.Hour)
+	if n := failed(); n < 36 || n == 60 {
+		t.Errorf("%d of 60 calls failed at three in the night", n)
+	}
+	clock.add(5 * time.Hour)
+	if n := failed(); n < 3 || n > 26 {
+		t.Errorf("%d of 60 calls failed at eight", n)
+	}
+	mustFault(t, s, BadHours, Fault{Rate: 1, FromHour: 22, UntilHour: 9})
+	if n := failed(); n != 60 {
+		t.Errorf("%d of 60 calls failed within hours of one's own", n)
+	}
+	clock.add(2 * time.Hour)
+	if n := failed(); n != 0 {
+		t.Errorf("%d of 60 calls failed outside hours of one's own", n)
+	}
+}
+
+func TestStaleRead(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	s := start(t, Options{Now: clock.now})
+	c := login(t, s)
+	mustFault(t, s, StaleRead, Fault{Rate: 1, Delay: time.Minute})
+	who, roles := person(t, s, active), s.Roles()
+	path := at(EndpointRoles, who.UUID)
+	number := s.PNumbers()[2]
+	c.post(path, write(ScopePU, number, roles[10].UUID)).want(204)
+	clock.add(30 * time.Second)
+	c.post(path, write(ScopePU, number, roles[11].UUID)).want(204)
+	if n := len(c.roles(who.UUID)); n != len(who.Roles) {
+		t.Errorf("%d roles at once, want the %d there were", n, len(who.Roles))
+	}
+	clock.add(30 * time.Second)
+	if n := len(c.roles(who.UUID)); n != len(who.Roles)+2 {
+		t.Errorf("%d roles later, want %d", n, len(who.Roles)+2)
+	}
+}
+
+func TestFaultLimits(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{Seed: 5})
+	c := login(t, s)
+	one, other := s.State().Identities[0].UUID, s.State().Identities[1].UUID
+	statuses := func(n int, path string) (out []int) {
+		for range n {
+			out = append(out, c.get(path).status)
+		}
+		return out
+	}
+	expect := func(got []int, want ...int) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("statuses (-want +got):\n%s", diff)
+		}
+	}
+	mustFault(t, s, ServiceUnavailable, Fault{Rate: 1, Nth: 2, Endpoint: "GET " + EndpointRoles})
+	expect(statuses(2, EndpointSENumbers), 200, 200)
+	expect(statuses(3, at(EndpointRoles, one)), 200, 503, 200)
+	c.post(at(EndpointRoles, one), write(ScopeCVR, s.CVR(), s.Roles()[3].UUID)).want(204)
+
+	mustFault(t, s, ServiceUnavailable, Fault{Rate: 1, Every: 3, Count: 2})
+	expect(statuses(10, EndpointSENumbers), 200, 200, 503, 200, 200, 503, 200, 200, 200, 200)
+	if n := s.Shown(ServiceUnavailable); n != 2 {
+		t.Errorf("shown %d times", n)
+	}
+
+	mustFault(t, s, ServiceUnavailable, Fault{Rate: 1, Identity: strings.ToUpper(one)})
+	expect(statuses(1, at(EndpointRoles, one)), 503)
+	expect(statuses(1, at(EndpointRoles, other)), 200)
+
+	mustFault(t, s, ServiceUnavailable, Fault{Rate: 1, Endpoint: at(EndpointRoles, other)})
+	expect(statuses(1, at(EndpointRoles, one)), 200)
+	expect(statuses(1, at(EndpointRoles, other)), 503)
+
+	mustFault(t, s, ServiceUnavailable, Fault{Rate: 0.5})
+	first := statuses(40, EndpointSENumbers)
+	mustFault(t, s, ServiceUnavailable, Fault{Rate: 0.5})
+	expect(statuses(40, EndpointSENumbers), first...)
+	if !slices.Contains(first, 200) || !slices.Contains(first, 503) {
+		t.Errorf("half of the calls failing: %v", first)
+	}
+	if f := s.Fault(ServiceUnavailable); f.Rate != 0.5 {
+		t.Errorf("the fault set is %+v", f)
+	}
+	mustFault(t, s, UnknownFields, Fault{})
+	s.ClearFaults()
+	expect(statuses(2, EndpointSENumbers), 200, 200)
+	if s.Fault(ServiceUnavailable) != (Fault{}) || s.Faults()[UnknownFields] != 1 {
+		t.Error("the faults were not cleared")
+	}
+}
+
+func TestWrongFaults(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	err := s.SetFault("garbage", Fault{Rate: 1})
+	if !errors.Is(err, ErrUnknownFault) {
+		t.Fatalf("an unknown name: %v", err)
+	}
+	for _, name := range s.FaultNames() {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("the error does not name %s", name)
+		}
+	}
+	if err := s.SetFault("renegotiation", Fault{Rate: 1}); err == nil || !strings.Contains(err.Error(), "Go TLS server") {
+		t.Errorf("renegotiation: %v", err)
+	}
+	for _, f := range []Fault{
+		{Rate: 1.1}, {Rate: -1}, {Rate: 1, Share: 2}, {Rate: 1, Nth: -1}, {Rate: 1, FromHour: 25}, {Rate: 1, Status: 100},
+		{Rate: 1, Endpoint: "[a"}, {Rate: 1, Identity: "somebody"}, {Rate: 1, Delay: -1},
+	} {
+		if err := s.SetFault(Slow, f); err == nil {
+			t.Errorf("%+v was taken", f)
+		}
+	}
+	if err := s.SetFaults(map[string]Fault{AuthDown: {Rate: 1}, Slow: {Rate: 2}}); err == nil || s.Faults()[AuthDown] != 0 {
+		t.Errorf("half of the faults were set: %v", err)
+	}
+	if _, err := New(Options{Faults: map[string]float64{"no-such": 1}}); !errors.Is(err, ErrUnknownFault) {
+		t.Errorf("as an option: %v", err)
+	}
+}
+
+func TestParseFaults(t *testing.T) {
+	t.Parallel()
+	got, err := ParseFaults(" service-unavailable=0.1, garbage-200 ,strict-data=0,")
+	want := map[string]float64{ServiceUnavailable: 0.1, Garbage200: 1, StrictData: 0}
+	if err != nil || !cmp.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, spec := range []string{"x", "slow=fast", "slow=2", "renegotiation"} {
+		if _, err := ParseFaults(spec); err == nil {
+			t.Errorf("%q was taken", spec)
+		}
+	}
+}
+
+func TestOnRequest(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	c := login(t, s)
+	who, roles := person(t, s, active), s.Roles()
+	path := at(EndpointRoles, who.UUID)
+	number := s.PNumbers()[3]
+	holds := func(i int) bool {
+		now, _ := s.Identity(who.UUID)
+		return now.Holds(roles[i].UUID, ScopePU, number)
+	}
+	var mu sync.Mutex
+	var seen []Request
+	var action Action
+	s.OnRequest(func(r Request) Action {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, r)
+		return action
+	})
+	do := func(a Action, i int) response {
+		mu.Lock()
+		action = a
+		mu.Unlock()
+		return c.post(path, write(ScopePU, number, roles[i].UUID))
+	}
+	do(Action{Status: 503, Body: "later"}, 4).want(503).says("later")
+	do(Action{Drop: true}, 4).broken()
+	if holds(4) {
+		t.Error("a call that was stopped had an effect")
+	}
+	do(Action{Status: 500, Apply: true}, 4).want(500)
+	do(Action{Drop: true, Apply: true}, 5).broken()
+	do(Action{}, 6).want(204)
+	if !holds(4) || !holds(5) || !holds(6) {
+		t.Error("a call that was to be carried out was not")
+	}
+	s.OnRequest(nil)
+	do(Action{Status: 418}, 7).want(204)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(seen) != 5 || seen[0].Identity != who.UUID || seen[0].Endpoint != EndpointRoles || !seen[0].Write() ||
+		seen[4].Number != seen[0].Number+4 {
+		t.Errorf("the hook saw %+v", seen)
+	}
+}
