@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -301,17 +300,6 @@ func reset(w http.ResponseWriter) {
 		_ = tcp.SetLinger(0) // a reset instead of an orderly end; if it fails, an orderly end will do
 	}
 	_ = inner.Close()
-}
-
-// Serve is Start for a command: it listens until ctx ends, then closes.
-func (s *Simulator) Serve(ctx context.Context) error {
-	if err := s.Start(); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	return s.Close(ending)
 }
 
 // parseUUID takes the canonical form of 36 characters only, in any case.
