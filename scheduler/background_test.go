@@ -294,6 +294,10 @@ func TestFailedJobIsTriedAgainUntilItsNextHour(t *testing.T) {
 		if st := s.Status()[0]; st.RetryAt == nil || !st.RetryAt.Equal(copenhagen(t, "2000-02-10 10:21:00")) {
 			t.Errorf("the next attempt can't be seen: %+v", st)
 		}
+		passUntil(t, "2000-02-10 12:30:00")
+		if st := s.Status()[0]; st.RetryAt != nil || !st.Next.Equal(copenhagen(t, "2000-02-10 13:00:00")) {
+			t.Errorf("an attempt after its next hour: %+v", st)
+		}
 		passUntil(t, "2000-02-10 13:00:30")
 		want := []string{
 			"02-10 10:00:00", "02-10 10:01:00", "02-10 10:06:00", "02-10 10:21:00",

@@ -76,7 +76,7 @@ func parseCron(expr string) (string, error) {
 		}
 		day, weekday := fields[3], fields[5]
 		if strings.ContainsAny(day, "LW") || strings.ContainsAny(weekday, "L#") {
-			return "", errors.New("L, W and # are not supported")
+			return "", errors.New("the letters L and W and the sign # are not supported")
 		}
 		if !everyDay(day) && !everyDay(weekday) {
 			return "", errors.New("a day of the month together with a day of the week is not supported; leave one of them as ?")

@@ -177,7 +177,7 @@ func (h *Hold) keep(ctx context.Context) {
 		case <-h.stop:
 			cancelRenewal()
 			if renewing {
-				<-results
+				_ = <-results
 			}
 			return
 		case err := <-results:
@@ -201,7 +201,7 @@ func (h *Hold) keep(ctx context.Context) {
 				h.cancel(ErrLost)
 				cancelRenewal()
 				if renewing {
-					<-results
+					_ = <-results
 				}
 				<-h.stop
 				return

@@ -171,6 +171,45 @@ func TestRestartAfterAKill(t *testing.T) {
 	})
 }
 
+// A process that runs on finds what another one, which held the lease in between, left behind.
+func TestRunsOfADeadNeighbourAreMarked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		runner := scheduler.Runner{Store: m, CVR: cvr, Owner: "survivor"}
+		job := scheduler.Job{
+			Name: scheduler.JobReconcile, Lease: scheduler.LeaseWriter,
+			Run: func(context.Context, *scheduler.Run, scheduler.Progress) error { return nil },
+		}
+		run := func() {
+			t.Helper()
+			if _, err := runner.Run(t.Context(), job, scheduler.TriggerCommand, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run()
+		now := time.Now()
+		if _, err := m.AcquireLease(t.Context(), scheduler.LeaseWriter, "dead", now, scheduler.DefaultTTL); err != nil {
+			t.Fatal(err)
+		}
+		left := scheduler.Run{CVR: cvr, Job: scheduler.JobReconcile, Owner: "dead", StartedAt: now, Outcome: scheduler.Running}
+		if err := m.StartRun(t.Context(), &left); err != nil {
+			t.Fatal(err)
+		}
+		_, err := runner.Run(t.Context(), job, scheduler.TriggerCommand, nil)
+		var held *scheduler.HeldError
+		if !errors.As(err, &held) || held.Lease.Owner != "dead" {
+			t.Errorf("while the other holds the lease: %v", err)
+		}
+		pass(scheduler.DefaultTTL)
+		run()
+		want := []scheduler.Outcome{scheduler.OK, scheduler.Interrupted, scheduler.OK}
+		if diff := cmp.Diff(want, outcomes(m.all())); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestTwoProcessesRunAJobOncePerHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
