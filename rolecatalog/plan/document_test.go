@@ -15,13 +15,23 @@ import (
 	"pgregory.net/rapid"
 )
 
+func drawBytes(t *rapid.T) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(t, "bytes")) }
+
 func TestDocumentRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		for i := range w.desired.Subjects { // any bytes, not only UTF-8
-			w.desired.Subjects[i].Name = string(rapid.SliceOf(rapid.Byte()).Draw(t, "name"))
+			s := &w.desired.Subjects[i]
+			s.Name = drawBytes(t)
+			for j := range s.Grants {
+				s.Grants[j].Because = append(s.Grants[j].Because, drawBytes(t))
+			}
 		}
+		w.options.Catalogue.Roles["read"] = Role{Name: drawBytes(t)}
+		w.observed["anna"] = Observation{State: Read, Grants: []ObservedGrant{{
+			Grant: Grant{Role: "x" + drawBytes(t), Scope: Scope{Type: ScopeType(drawBytes(t)), Value: drawBytes(t)}}, RoleName: drawBytes(t),
+		}}}
 		p := w.draw(t)
 		p.CreatedAt = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "created"), 0).UTC()
 		var stored bytes.Buffer

@@ -51,7 +51,11 @@ func drawRoles(t *rapid.T, label string) map[string]bool {
 	if rapid.IntRange(0, 3).Draw(t, label+"?") > 0 {
 		return nil
 	}
-	return map[string]bool{rapid.SampledFrom(allRoles).Draw(t, label): true}
+	roles := make(map[string]bool)
+	for _, role := range rapid.SliceOfNDistinct(rapid.SampledFrom(allRoles), 1, 3, rapid.ID).Draw(t, label) {
+		roles[role] = true
+	}
+	return roles
 }
 
 // drawWorld makes a small world in which everything happens that the two sides can bring about.
@@ -500,7 +504,7 @@ func TestEffectIsWhatIsDone(t *testing.T) {
 		w := drawWorld(t)
 		a := w.draw(t)
 		v := w
-		switch rapid.IntRange(0, 2).Draw(t, "other") {
+		switch rapid.IntRange(0, 3).Draw(t, "other") {
 		case 0:
 			v = drawWorld(t)
 		case 1: // perhaps a difference in what is done
@@ -508,7 +512,13 @@ func TestEffectIsWhatIsDone(t *testing.T) {
 				s := &v.desired.Subjects[i]
 				s.Grants = s.Grants[:rapid.IntRange(0, len(s.Grants)).Draw(t, "still wanted")]
 			}
-		case 2: // none
+		case 2: // perhaps the same with another number
+			for _, s := range v.desired.Subjects {
+				for j := range s.Grants {
+					s.Grants[j].Scope = rapid.SampledFrom(goodScopes).Draw(t, "scope now")
+				}
+			}
+		case 3: // none
 			v.options.Catalogue.Roles["read"] = Role{Name: "Et nyt navn"}
 			v.options.Selection = "user anna"
 			v.options.Limits = Limits{}
