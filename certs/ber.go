@@ -158,6 +158,9 @@ func readTag(data []byte) (tag, rest []byte, err error) {
 		if i >= len(data) {
 			return nil, nil, errBERTruncated
 		}
+		if i == 1 && (data[i] < tagMask || data[i] == 0x80) {
+			return nil, nil, errBERMalformed // a number that has a shorter form, in BER too
+		}
 		if data[i]&0x80 == 0 {
 			return data[:i+1], data[i+1:], nil
 		}

@@ -36,6 +36,7 @@ func TestNormaliseBER(t *testing.T) {
 		"encrypted content, definite":       {"3012" + data + "3000a003040101", "3010" + data + "3000800101", ""},
 		"content with its type only":        {"3080" + data + "a0800401010000" + "0000", "3010" + data + "a003040101", ""},
 		"high tag number":                   {"bf8101800401010000", "bf810103040101", ""},
+		"lowest high tag number":            {"9f1f00", "9f1f00", ""},
 		"high tag number, primitive":        {"9f810101ff", "9f810101ff", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,6 +72,8 @@ func TestNormaliseBERRefuses(t *testing.T) {
 		"end marker first":             {"0000", errBERMalformed},
 		"end marker in definite value": {"30020000", errBERMalformed},
 		"endless tag number":           {"bfffffffffffff", errBERMalformed},
+		"low tag number in high form":  {"1f0500", errBERMalformed},
+		"tag number with a zero first": {"1f803f00", errBERMalformed},
 		"huge length":                  {"3088ffffffffffffffff", errBERTruncated},
 		"other type as a segment":      {"24800201050000", errBERMalformed},
 		"bits unused before the end":   {"2380030204f0030200ff0000", errBERMalformed},

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -174,8 +175,7 @@ func nameText(name pkix.Name) string {
 		"2.5.4.97": "organizationIdentifier",
 	}
 	var parts []string
-	for i := len(name.Names) - 1; i >= 0; i-- {
-		a := name.Names[i]
+	for _, a := range slices.Backward(name.Names) {
 		kind := or(short[a.Type.String()], a.Type.String())
 		parts = append(parts, kind+"="+printable(fmt.Sprint(a.Value)))
 	}

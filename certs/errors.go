@@ -82,7 +82,7 @@ type Error struct {
 func fail(reason error, detail string, cause error) *Error {
 	e := &Error{Reason: reason, Detail: detail, Cause: cause}
 	for _, r := range remedies {
-		if r.reason == reason {
+		if errors.Is(reason, r.reason) {
 			e.Remedy = r.remedy
 		}
 	}
@@ -123,7 +123,7 @@ func (e *Error) Unwrap() []error {
 func (e *Error) Finding() Finding {
 	f := Finding{Code: CodeDamaged, Severity: SeverityError, Message: sentence(e.problem()), Remedy: e.Remedy}
 	for _, r := range remedies {
-		if r.reason == e.Reason {
+		if errors.Is(e.Reason, r.reason) {
 			f.Code = r.code
 		}
 	}
@@ -132,8 +132,7 @@ func (e *Error) Finding() Finding {
 
 // Remedy returns what to do about an error of this package, or "" for any other.
 func Remedy(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Remedy
 	}
 	return ""

@@ -7,6 +7,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -100,8 +101,7 @@ func read(path string) ([]byte, error) {
 
 // pathless drops the path from an error that will be shown beside it.
 func pathless(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
 	return err
@@ -350,7 +350,7 @@ func issuerOf(child *x509.Certificate, candidates []*x509.Certificate) int {
 
 // issued tells whether parent signed child. Names alone do not tell: an authority that is renewed keeps its name.
 func issued(parent, child *x509.Certificate) bool {
-	if string(parent.RawSubject) != string(child.RawIssuer) {
+	if !bytes.Equal(parent.RawSubject, child.RawIssuer) {
 		return false
 	}
 	err := child.CheckSignatureFrom(parent)
@@ -358,7 +358,7 @@ func issued(parent, child *x509.Certificate) bool {
 	return err == nil || errors.As(err, &old)
 }
 
-func selfSigned(c *x509.Certificate) bool { return string(c.RawSubject) == string(c.RawIssuer) }
+func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
 
 func contains(list []*x509.Certificate, c *x509.Certificate) bool {
 	for _, other := range list {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // G505: browsers and old tools still write MACs with SHA-1
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509/pkix"
@@ -24,9 +24,8 @@ import (
 const maxRounds = 5_000_000
 
 var (
-	oidData      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
-	oidEncrypted = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 6}
-	oidKeyBag    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1}
+	oidData   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
+	oidKeyBag = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1}
 
 	errRounds    = errors.New("the password hash iterates an absurd number of times")
 	errStructure = errors.New("not the structure of a PKCS#12 file")
@@ -102,7 +101,7 @@ func (c *container) rewritten(password string) bool {
 	return !bytes.Equal(c.safe, c.derSafe) || !c.hasMAC && password != ""
 }
 
-// decoded returns a file that go-pkcs12 can decode with password, or pkcs12.ErrIncorrectPassword.
+// decodable returns a file that go-pkcs12 can decode with password, or pkcs12.ErrIncorrectPassword.
 func (c *container) decodable(password string) ([]byte, error) {
 	if !c.rewritten(password) {
 		return c.der, nil
@@ -267,7 +266,7 @@ func countRounds(der []byte, total *int, depth int) error {
 		var v asn1.RawValue
 		rest, err := asn1.Unmarshal(der, &v)
 		if err != nil {
-			return nil // not a structure: plain octets that began like one
+			return nil //nolint:nilerr // not a structure: plain octets that began like one
 		}
 		der = rest
 		universal := v.Class == asn1.ClassUniversal

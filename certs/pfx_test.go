@@ -3,7 +3,7 @@ package certs
 import (
 	"bytes"
 	"crypto/rsa"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // G505: the MAC of old keystores
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"

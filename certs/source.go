@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +33,7 @@ type SourceOptions struct {
 	Interval time.Duration
 	// Quiet is how long to wait after a change for those that belong to it. Default: a quarter of a second.
 	Quiet time.Duration
-	// Logger takes one entry per change and per new reason why one was not taken up. Default: the standard logger.
+	// Logger takes one entry per change and per new reason why one was not taken up. Default: nothing is logged.
 	Logger logrus.FieldLogger
 	// Now is the clock for Certificate. Default: time.Now.
 	Now func() time.Time
@@ -68,7 +70,9 @@ func NewSource(opts SourceOptions) (*Source, error) {
 		opts.Quiet = 250 * time.Millisecond
 	}
 	if opts.Logger == nil {
-		opts.Logger = logrus.StandardLogger()
+		silent := logrus.New()
+		silent.SetOutput(io.Discard)
+		opts.Logger = silent
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -147,7 +151,7 @@ func (s *Source) Reload() (changed bool, err error) {
 	}).Info("took up a new keystore")
 
 	s.mu.Lock()
-	callbacks := s.onChange[:len(s.onChange):len(s.onChange)]
+	callbacks := slices.Clip(s.onChange)
 	s.mu.Unlock()
 	for _, f := range callbacks {
 		f(next.keystore)

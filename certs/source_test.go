@@ -190,11 +190,9 @@ func run(t *testing.T, s *Source) <-chan string {
 	t.Helper()
 	changes := make(chan string, 10)
 	s.OnChange(func(k *Keystore) { changes <- name(k) })
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
+	go func() { done <- s.Run(t.Context()) }()
+	t.Cleanup(func() { // by now the context has ended
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}

@@ -3,6 +3,7 @@ package certstest_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -76,7 +77,7 @@ func readable(c *x509.Certificate) string {
 		if out != "" {
 			out = "," + out
 		}
-		out = name + "=" + n.Value.(string) + out
+		out = name + "=" + fmt.Sprint(n.Value) + out
 	}
 	return out
 }
