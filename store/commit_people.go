@@ -1,0 +1,173 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"github.com/rollebro/rollebro/rolecatalog"
+)
+
+// userRow is a user with the text that searches look through. The databases' own lower-casing differs: SQLite's knows no
+// Danish letters.
+type userRow struct {
+	rolecatalog.User `gorm:"embedded"`
+	Search           string
+}
+
+func searchText(u *rolecatalog.User) string {
+	return strings.ToLower(strings.Join([]string{u.UserID, u.Name, u.Email, u.NemLoginUUID}, "\n"))
+}
+
+var userColumns = []string{
+	"ext_uuid", "domain_id", "user_id", "user_key", "name", "email", "nemlogin_uuid", "disabled", "disabled_at", "deleted",
+	"deleted_time", "updated_at", "search",
+}
+
+func (m *commit) users() error {
+	now := m.s.now()
+	given := make([]*userRow, len(m.c.Users))
+	for i, u := range m.c.Users {
+		if u == nil {
+			return fmt.Errorf("%w: an entry is nil", ErrInvalid)
+		}
+		given[i] = &userRow{User: *u}
+	}
+	if err := m.keepUUIDs(given); err != nil {
+		return err
+	}
+	rows, err := save(m, saving[userRow]{
+		table: "users",
+		given: given,
+		id:    func(u *userRow) *uint64 { return &u.ID },
+		prepare: func(u *userRow) error {
+			stamp(&u.CreatedAt, &u.UpdatedAt, now)
+			if u.UUID == "" {
+				u.UUID = uuid.NewString()
+			}
+			u.UserKey = strings.ToLower(u.UserID)
+			u.NemLoginUUID = strings.ToLower(u.NemLoginUUID)
+			u.Search = searchText(&u.User)
+			u.CPRCipher, u.CPRIndex = nil, nil
+			if u.CPR != "" {
+				if err := m.s.sealCPR(&u.User); err != nil {
+					return err
+				}
+			}
+			if u.UserID == "" {
+				return fmt.Errorf("%w: a user without a user id", ErrInvalid)
+			}
+			return withinLimits(most{"a user id", u.UserID, 255}, most{"a user id", u.UserKey, 255}, most{"a user's uuid", u.UUID, 64},
+				most{"a user's extUuid", u.ExtUUID, 128}, most{"a NemLogin UUID", u.NemLoginUUID, 64})
+		},
+		columns: userColumns,
+		extra:   []string{"cpr_cipher", "cpr_index"},
+		more:    func(u *userRow) bool { return u.CPRCipher != nil },
+	})
+	if err != nil {
+		return err
+	}
+	m.people = make(map[*rolecatalog.User]uint64, len(rows))
+	for i, u := range m.c.Users {
+		m.people[u] = rows[i].ID
+	}
+	m.handBack = append(m.handBack, func() {
+		for i, u := range m.c.Users {
+			cpr := u.CPR
+			*u = rows[i].User
+			u.CPR, u.CPRCipher, u.CPRIndex = cpr, nil, nil
+		}
+	})
+	return nil
+}
+
+// keepUUIDs gives the users that are there already the uuid that they have: it never changes, and their CPR numbers are
+// bound to it.
+func (m *commit) keepUUIDs(users []*userRow) error {
+	byID := map[uint64][]*userRow{}
+	var ids []uint64
+	for _, u := range users {
+		if u.ID != 0 {
+			byID[u.ID] = append(byID[u.ID], u)
+			ids = append(ids, u.ID)
+		}
+	}
+	return inChunks(ids, func(part []uint64) error {
+		var stored []struct {
+			ID   uint64
+			UUID string
+		}
+		if err := in(m.s, m.s.lock(m.tx).Table("users").Select("id", "uuid"), "id", part).Order("id").Find(&stored).Error; err != nil {
+			return err
+		}
+		if len(stored) != len(part) {
+			return fmt.Errorf("%d of those to be changed: %w", len(part)-len(stored), gorm.ErrRecordNotFound)
+		}
+		for _, row := range stored {
+			for _, u := range byID[row.ID] {
+				u.UUID = row.UUID
+			}
+		}
+		return nil
+	})
+}
+
+// identities creates or replaces.
+func (m *commit) identities() error {
+	rows := slices.Clone(m.c.Identities)
+	for i := range rows {
+		r := &rows[i]
+		if err := own(&r.CVR, m.c.CVR); err != nil {
+			return err
+		}
+		if err := withinLimits(most{"a NemLogin UUID", r.UUID, 64}, most{"a hash", r.ObservedHash, 128}); err != nil {
+			return err
+		}
+	}
+	return replace(m.s, m.tx, "identities", rows, []string{"cvr", "uuid"}, []string{
+		"user_id", "generation", "adopted_at", "read_at", "gone_since", "checked_at", "last_error", "observed_hash", "retired_at",
+	})
+}
+
+// observed replaces what identities hold.
+func (m *commit) observed() error {
+	byCVR := map[string][]string{}
+	var rows []rolecatalog.ObservedGrant
+	last := map[[2]string]int{} // an identity that is there twice: the later one counts
+	for i := range m.c.Observed {
+		set := m.c.Observed[i]
+		if err := own(&set.CVR, m.c.CVR); err != nil {
+			return err
+		}
+		byCVR[set.CVR] = append(byCVR[set.CVR], set.Identity)
+		last[[2]string{set.CVR, set.Identity}] = i
+	}
+	for i := range m.c.Observed {
+		set := m.c.Observed[i]
+		_ = own(&set.CVR, m.c.CVR)
+		if last[[2]string{set.CVR, set.Identity}] != i {
+			continue
+		}
+		for _, g := range set.Grants {
+			g.ID, g.CVR, g.Identity = 0, set.CVR, set.Identity
+			err := withinLimits(most{"a NemLogin UUID", g.Identity, 64}, most{"a role's uuid", g.Role, 64},
+				most{"a scope type", g.ScopeType, 64}, most{"a scope value", g.ScopeValue, 255})
+			if err != nil {
+				return err
+			}
+			rows = append(rows, g)
+		}
+	}
+	for cvr, identities := range byCVR {
+		err := inChunks(identities, func(part []string) error {
+			return in(m.s, m.tx.Table("observed_grants").Where("cvr = ?", cvr), "identity", part).Delete(&rolecatalog.ObservedGrant{}).Error
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return insert(m.s, m.tx, "observed_grants", rows, nil)
+}
