@@ -18,7 +18,7 @@ var ErrFormat = errors.New("not a plan that can be read here")
 // ErrAltered is in the error of a document whose content doesn't match its own id.
 var ErrAltered = errors.New("the plan has been altered")
 
-// MaxDocument is the most that Decode reads, in bytes after decompression. A plan of a million changes takes about 400 MB.
+// MaxDocument is the most that Decode reads, in bytes after decompression. A plan of a million changes takes about 450 MB.
 const MaxDocument = 1 << 30
 
 // JSON gives the document as indented JSON, ending in a newline.
