@@ -166,14 +166,20 @@ func TestTokenStaysAtHome(t *testing.T) {
 		}
 		return tokenReply(), nil
 	})
-	for _, url := range []string{"https://elsewhere.test/", "http://nemlogin.test/", "https://nemlogin.test.evil.test/", "https://nemlogin.test:444/"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	for _, to := range []struct{ url, host string }{
+		{"https://elsewhere.test/", ""}, {"http://nemlogin.test/", ""}, {"https://nemlogin.test.evil.test/", ""},
+		{"https://nemlogin.test:444/", ""}, {"https://nemlogin.test/", "elsewhere.test"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to.url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if to.host != "" {
+			req.Host = to.host
+		}
 		resp, err := c.authorized.RoundTrip(req)
 		if !errors.Is(err, errForeignHost) {
-			t.Errorf("%s: got %v", url, err)
+			t.Errorf("%v: got %v", to, err)
 		}
 		if err == nil {
 			_ = resp.Body.Close()

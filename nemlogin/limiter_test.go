@@ -141,29 +141,52 @@ func TestLimiterFallsOncePerBurstAndRecovers(t *testing.T) {
 	}
 }
 
-// TestLimiterCancelAtTheTurn cancels waiters at the moment they are let in: no
-// turn may get lost.
+// lastMoment is a context that ends at the moment the limiter begins to wait,
+// after doing something.
+type lastMoment struct {
+	context.Context
+	do    func()
+	ended chan struct{}
+}
+
+func (c lastMoment) Done() <-chan struct{} {
+	c.do()
+	close(c.ended)
+	return c.ended
+}
+
+func (c lastMoment) Err() error {
+	select {
+	case <-c.ended:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// TestLimiterCancelAtTheTurn lets somebody in and cancels him at once: which of
+// the two he notices is left to chance, but no turn may get lost.
 func TestLimiterCancelAtTheTurn(t *testing.T) {
 	t.Parallel()
 	l := newLimiter(1, nil)
-	for range 500 {
-		epoch, err := l.acquire(t.Context())
+	canceled := 0
+	for range 100 {
+		first, err := l.acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var group sync.WaitGroup
-		group.Go(func() {
-			if epoch, err := l.acquire(ctx); err == nil {
-				l.release(epoch, neutral)
-			}
-		})
-		group.Go(cancel)
-		group.Go(func() { l.release(epoch, neutral) })
-		group.Wait()
+		ctx := lastMoment{t.Context(), func() { l.release(first, neutral) }, make(chan struct{})}
+		if second, err := l.acquire(ctx); err == nil {
+			l.release(second, neutral)
+		} else {
+			canceled++
+		}
+		if inFlight, _ := l.state(); inFlight != 0 {
+			t.Fatalf("%d turns were lost", inFlight)
+		}
 	}
-	if inFlight, _ := l.state(); inFlight != 0 {
-		t.Errorf("%d turns were lost", inFlight)
+	if canceled == 0 || canceled == 100 {
+		t.Errorf("of 100 cancellations %d were noticed; the test needs both", canceled)
 	}
 }
 

@@ -98,3 +98,20 @@ func TestNoSecretsAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestOldTokenIsMasked has a late answer repeat the token before the present
+// one.
+func TestOldTokenIsMasked(t *testing.T) {
+	t.Parallel()
+	s := newService(t, answer(400, "was secret-token-1, is secret-token-2"))
+	c := s.client(t)
+	for range 2 {
+		if err := c.Authenticate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := c.SENumbers(t.Context())
+	if failed, ok := errors.AsType[*Error](err); !ok || failed.Body != "was [token], is [token]" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -109,6 +109,8 @@ func (e *sentError) Unwrap() error { return e.err }
 var errTooLarge = errors.New("the answer is larger than allowed")
 
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	// The transport's error is then the cause, which tells our own limit from
+	// the end of the caller's context.
 	ctx, cancel := context.WithTimeoutCause(req.Context(), w.timeout, &timeoutError{w.timeout})
 	defer cancel()
 	var connected atomic.Bool
@@ -121,7 +123,6 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := transport.RoundTrip(req.WithContext(traced))
 	if err != nil {
-		err = causeOf(ctx, req.Context(), err)
 		if connected.Load() {
 			err = &sentError{err}
 		}
@@ -135,7 +136,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	data, err := readAll(resp, limit)
 	_ = resp.Body.Close() // the answer is read; a failing close changes nothing
 	if err != nil && !errors.Is(err, errTooLarge) {
-		err = &sentError{causeOf(ctx, req.Context(), err)}
+		err = &sentError{err}
 	}
 	resp.Body = &wholeBody{Reader: bytes.NewReader(data), data: data, err: err}
 	return resp, nil
@@ -145,17 +146,6 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 func (w *wire) CloseIdleConnections() {
 	w.pooled.CloseIdleConnections()
 	w.fresh.CloseIdleConnections()
-}
-
-// causeOf tells our own time limit from the end of the caller's context.
-func causeOf(limited, callers context.Context, err error) error {
-	if limited.Err() == nil || callers.Err() != nil {
-		return err
-	}
-	if timeout, ok := errors.AsType[*timeoutError](context.Cause(limited)); ok {
-		return timeout
-	}
-	return err
 }
 
 // readAll reads the answer's body up to limit bytes.
