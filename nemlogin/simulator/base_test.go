@@ -11,15 +11,17 @@ import (
 )
 
 // baseTests shows every base behaviour on, as it is from the start, and off.
-var baseTests = map[string]func(*testing.T, *Simulator, *client){
-	UnknownIdentity500: func(t *testing.T, s *Simulator, c *client) {
+var baseTests = map[string]func(*client){
+	UnknownIdentity500: func(c *client) {
+		t, s := c.t, c.s
 		unknown := uuid.NewString()
 		c.get(at(EndpointRoles, unknown)).want(500).says("See log for exception details")
 		c.get(at(EndpointEmployee, unknown)).want(404)
 		mustFault(t, s, UnknownIdentity500, Fault{})
 		c.get(at(EndpointRoles, unknown)).want(404)
 	},
-	NoBody204: func(t *testing.T, s *Simulator, c *client) {
+	NoBody204: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, active)
 		calls := func(status int, body string) {
 			for _, path := range []string{EndpointSuspend, EndpointReactivate} {
@@ -38,7 +40,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		mustFault(t, s, NoBody204, Fault{Rate: 1})
 		c.del(at(EndpointEmployee, person(t, s, active).UUID), "").want(204)
 	},
-	DeleteWithBody: func(t *testing.T, s *Simulator, c *client) {
+	DeleteWithBody: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, active)
 		held := who.Roles[0]
 		path := at(EndpointRoles, who.UUID)
@@ -54,7 +57,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Error("the role was not removed")
 		}
 	},
-	BareArray: func(t *testing.T, s *Simulator, c *client) {
+	BareArray: func(c *client) {
+		t, s := c.t, c.s
 		paths := []string{EndpointPNumbers, EndpointSENumbers, at(EndpointRoles, person(t, s, active).UUID)}
 		for _, path := range paths {
 			if body := c.get(path).want(200).body; !strings.HasPrefix(body, "[") {
@@ -68,13 +72,15 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 			}
 		}
 	},
-	PNumberNumber: func(t *testing.T, s *Simulator, c *client) {
+	PNumberNumber: func(c *client) {
+		t, s := c.t, c.s
 		number := s.PNumbers()[0]
 		c.get(EndpointPNumbers).want(200).says(`"pNumber":` + number + `,`)
 		mustFault(t, s, PNumberNumber, Fault{})
 		c.get(EndpointPNumbers).want(200).says(`"pNumber":"` + number + `"`)
 	},
-	TypeNameMismatch: func(t *testing.T, s *Simulator, c *client) {
+	TypeNameMismatch: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, func(i Identity) bool { return active(i) && len(i.Authenticators) == 1 })
 		c.post(at(EndpointCredentials, who.UUID), `{"authenticatorSettingTypes":["PrivateMitId"]}`).want(400)
 		c.post(at(EndpointCredentials, who.UUID), `{"authenticatorSettingTypes":["PrivateNemIdMitId"]}`).want(204)
@@ -82,7 +88,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		mustFault(t, s, TypeNameMismatch, Fault{})
 		c.get(at(EndpointAuthenticators, who.UUID)).want(200).says(`"type":"PrivateNemIdMitId"`)
 	},
-	StrictMethod: func(t *testing.T, s *Simulator, c *client) {
+	StrictMethod: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, func(i Identity) bool { return active(i) && len(i.Authenticators) > 0 })
 		revoke := at(EndpointRevoke, who.UUID, who.Authenticators[0].UUID)
 		if allow := c.get(revoke).want(405).header.Get("Allow"); allow != "POST" {
@@ -96,14 +103,16 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		c.post(at(EndpointAllowSigning, who.UUID), `{"allowSigning":true}`).want(204)
 		c.put(at(EndpointRoles, who.UUID), `{}`).want(405) // only those two are loose
 	},
-	AdminPrefix: func(t *testing.T, s *Simulator, c *client) {
+	AdminPrefix: func(c *client) {
+		t, s := c.t, c.s
 		other := strings.Replace(at(EndpointMigrated, "0"), "/api/admin/", "/api/administration/", 1)
 		c.get(at(EndpointMigrated, "0")).want(200)
 		c.get(other).want(404)
 		mustFault(t, s, AdminPrefix, Fault{})
 		c.get(other).want(200)
 	},
-	ImportedOrder: func(t *testing.T, s *Simulator, c *client) {
+	ImportedOrder: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, func(i Identity) bool { return i.Imported })
 		profile := profileBody("Anne", "Holm", "anne.holm@eksempelby.example", inventedCPR)
 		order := `{"authenticatorSettingTypes":["LocalIdentityProvider"],"userUuids":["` + who.UUID + `"]}`
@@ -131,7 +140,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		}
 		c.post(at(EndpointCredentials, id), `{"authenticatorSettingTypes":["PrivateNemIdMitId"]}`).want(204)
 	},
-	CreateConflict409: func(t *testing.T, s *Simulator, c *client) {
+	CreateConflict409: func(c *client) {
+		t, s := c.t, c.s
 		taken := person(t, s, func(i Identity) bool { return len(i.Authenticators) > 0 && i.Authenticators[0].ID != "" })
 		subject := strings.ToUpper(taken.Authenticators[0].ID) // names are the same in any case
 		before := len(s.State().Identities)
@@ -142,7 +152,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		mustFault(t, s, CreateConflict409, Fault{})
 		c.post(EndpointEmployees, createBody(subject)).want(200)
 	},
-	ScopeRejected: func(t *testing.T, s *Simulator, c *client) {
+	ScopeRejected: func(c *client) {
+		t, s := c.t, c.s
 		who, role := person(t, s, active), s.Roles()[9].UUID
 		foreign := []string{write(ScopePU, "1999999999", role), write(ScopeSE, "12345678", role), write(ScopeCVR, "99900099", role)}
 		for _, body := range foreign {
@@ -155,7 +166,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 			c.post(at(EndpointRoles, who.UUID), body).want(204)
 		}
 	},
-	StrictData: func(t *testing.T, s *Simulator, c *client) {
+	StrictData: func(c *client) {
+		t, s := c.t, c.s
 		path := at(EndpointProfile, person(t, s, active).UUID)
 		bad := map[string]string{
 			"untrimmed name":      profileBody("Anne ", "Holm", "a@b.example", inventedCPR),
@@ -185,7 +197,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 			c.put(path, body).want(204)
 		}
 	},
-	CaseInsensitiveJSON: func(t *testing.T, s *Simulator, c *client) {
+	CaseInsensitiveJSON: func(c *client) {
+		t, s := c.t, c.s
 		who, role := person(t, s, active), s.Roles()[9].UUID
 		shouting := `{"SCOPE":{"Type":"Cvr","VALUE":"` + s.CVR() + `"},"RoleUUIDs":["` + role + `"]}`
 		inner := strings.Replace(strings.Replace(shouting, "SCOPE", "scope", 1), "RoleUUIDs", "roleUuids", 1)
@@ -195,7 +208,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		c.post(at(EndpointRoles, who.UUID), inner).want(400)
 		c.post(at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), role)).want(204)
 	},
-	MTLSRequired: func(t *testing.T, s *Simulator, c *client) {
+	MTLSRequired: func(c *client) {
+		t, s := c.t, c.s
 		stranger := connect(t, s)
 		stranger.token = c.token
 		stranger.get(EndpointCatalogue).broken()
@@ -217,7 +231,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		stranger.get(EndpointCatalogue).broken()
 		c.get(EndpointCatalogue).want(200)
 	},
-	AuthBodyOptional: func(t *testing.T, s *Simulator, c *client) {
+	AuthBodyOptional: func(c *client) {
+		t, s := c.t, c.s
 		c.post(EndpointAuthenticate, "").want(200)
 		c.post(EndpointAuthenticate, "{}").want(200)
 		c.post(EndpointAuthenticate, "{").want(400)
@@ -226,7 +241,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		c.post(EndpointAuthenticate, "{}").want(200)
 	},
 	TokenExpiry: nil, // needs a clock: TestTokenDies
-	UnknownFields: func(t *testing.T, s *Simulator, c *client) {
+	UnknownFields: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, func(i Identity) bool { return active(i) && len(i.Authenticators) > 0 })
 		var group struct{ UUID string }
 		body := `{"name":"G","scope":{"type":"Cvr","value":"` + s.CVR() + `"},"mainGroupType":"Regular"}`
@@ -256,7 +272,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 			}
 		}
 	},
-	RoleOutsideCatalogue: func(t *testing.T, s *Simulator, c *client) {
+	RoleOutsideCatalogue: func(c *client) {
+		t, s := c.t, c.s
 		listed := map[string]bool{}
 		for _, r := range c.catalogue() {
 			listed[r.UUID.String()] = true
@@ -271,7 +288,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("%d roles shown with those outside the catalogue left out", len(shown))
 		}
 	},
-	AdminRolesReadonly: func(t *testing.T, s *Simulator, c *client) {
+	AdminRolesReadonly: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, func(i Identity) bool { return active(i) && len(i.AdminRoles) == 0 })
 		body := strings.Replace(profileBody("Anne", "Holm", "a@b.example", inventedCPR), "{", `{"roles":["RightsAdministrator"],`, 1)
 		c.put(at(EndpointProfile, who.UUID), body).want(204)
@@ -286,7 +304,8 @@ var baseTests = map[string]func(*testing.T, *Simulator, *client){
 		c.put(at(EndpointProfile, who.UUID), body).want(204)
 		c.get(at(EndpointEmployee, who.UUID)).want(200).says(`"roles":["RightsAdministrator"]`)
 	},
-	ReactivateKeepsUUID: func(t *testing.T, s *Simulator, c *client) {
+	ReactivateKeepsUUID: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, active)
 		c.put(at(EndpointSuspend, who.UUID), "").want(204)
 		c.get(at(EndpointEmployee, who.UUID)).want(200).says(`"status":"Suspended"`)
@@ -329,8 +348,7 @@ func TestBaseBehaviours(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, Options{})
-			test(t, s, login(t, s))
+			test(login(t, start(t, Options{})))
 		})
 	}
 }

@@ -91,30 +91,12 @@ func (c *call) assignAuthenticators(who *identity, types []string, subject, conf
 			return refuse(badRequest("The authenticator type is not known."))
 		}
 	}
-	if slices.Contains(types, LocalIdentityProvider) {
-		if err := checkText("subjectNameId", subject); err != nil {
-			return refuse(badRequest("%s", err))
+	switch {
+	case slices.Contains(types, LocalIdentityProvider):
+		if refused := c.assignSubject(who, subject, conflict); refused != nil {
+			return refused
 		}
-		if !c.world().claimSubject(subject, who) {
-			if c.on(CreateConflict409) {
-				return refuse(failure(http.StatusConflict, conflict, "The subjectNameId is in use."))
-			}
-			c.world().takeSubject(subject, who)
-		}
-		if i := who.local(); i >= 0 {
-			if !strings.EqualFold(who.authenticators[i].id, subject) {
-				c.world().releaseSubject(who.authenticators[i].id, who)
-			}
-			who.authenticators[i].id = subject
-		} else {
-			who.authenticators = append(who.authenticators, authenticator{
-				uuid: c.world().newUUID(), kind: LocalIdentityProvider, status: StatusActive, id: subject,
-			})
-		}
-		if who.status == StatusPending {
-			who.status = StatusActive
-		}
-	} else if subject != "" {
+	case subject != "":
 		return refuse(badRequest("A subjectNameId belongs to a local authenticator."))
 	}
 	isPrivate := func(a authenticator) bool { return a.kind == PrivateMitID }
@@ -122,6 +104,35 @@ func (c *call) assignAuthenticators(who *identity, types []string, subject, conf
 		who.authenticators = append(who.authenticators, authenticator{
 			uuid: c.world().newUUID(), kind: PrivateMitID, status: StatusPending,
 		})
+	}
+	return nil
+}
+
+// assignSubject gives an identity a local user name, in place of the one it has.
+func (c *call) assignSubject(who *identity, subject, conflict string) *answer {
+	if err := checkText("subjectNameId", subject); err != nil {
+		a := badRequest("%s", err)
+		return &a
+	}
+	if !c.world().claimSubject(subject, who) {
+		if c.on(CreateConflict409) {
+			a := failure(http.StatusConflict, conflict, "The subjectNameId is in use.")
+			return &a
+		}
+		c.world().takeSubject(subject, who)
+	}
+	if i := who.local(); i >= 0 {
+		if !strings.EqualFold(who.authenticators[i].id, subject) {
+			c.world().releaseSubject(who.authenticators[i].id, who)
+		}
+		who.authenticators[i].id = subject
+	} else {
+		who.authenticators = append(who.authenticators, authenticator{
+			uuid: c.world().newUUID(), kind: LocalIdentityProvider, status: StatusActive, id: subject,
+		})
+	}
+	if who.status == StatusPending {
+		who.status = StatusActive
 	}
 	return nil
 }

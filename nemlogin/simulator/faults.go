@@ -430,16 +430,8 @@ func (c *call) after(a answer) answer {
 		return a
 	}
 	if c.wrote() {
-		if f := c.strike(HangAfterWrite); f != nil {
-			delay := f.Delay
-			if delay == 0 {
-				delay = time.Hour
-			}
-			c.wait(delay)
-			return answer{drop: true}
-		}
-		if c.on(Write200Text) {
-			return answer{status: http.StatusOK, contentType: "text/plain; charset=utf-8", raw: []byte("OK")}
+		if bent := c.afterWrite(); bent != nil {
+			return *bent
 		}
 	} else if f := c.strike(Empty200); f != nil {
 		if f.Value == "null" || f.Value == "" && f.turn(2) == 0 {
@@ -451,6 +443,21 @@ func (c *call) after(a answer) answer {
 		return f.garbage(a)
 	}
 	return a
+}
+
+func (c *call) afterWrite() *answer {
+	if f := c.strike(HangAfterWrite); f != nil {
+		delay := f.Delay
+		if delay == 0 {
+			delay = time.Hour
+		}
+		c.wait(delay)
+		return &answer{drop: true}
+	}
+	if c.on(Write200Text) {
+		return &answer{status: http.StatusOK, contentType: "text/plain; charset=utf-8", raw: []byte("OK")}
+	}
+	return nil
 }
 
 const html = "<!DOCTYPE html><html><head><title>NemLog-in</title></head><body><h1>Der opstod en fejl</h1></body></html>"

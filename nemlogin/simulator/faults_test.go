@@ -18,8 +18,9 @@ import (
 )
 
 // faultTests shows every fault.
-var faultTests = map[string]func(*testing.T, *Simulator, *client){
-	Garbage200: func(t *testing.T, s *Simulator, c *client) {
+var faultTests = map[string]func(*client){
+	Garbage200: func(c *client) {
+		t, s := c.t, c.s
 		for kind, begins := range map[string]string{"html": "<!DOCTYPE html>", "cut": `{"roles":[{`, "text": "An error"} {
 			mustFault(t, s, Garbage200, Fault{Rate: 1, Value: kind})
 			body := c.get(EndpointCatalogue).want(200).body
@@ -36,7 +37,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("left alone it answers %v", kinds)
 		}
 	},
-	Empty200: func(t *testing.T, s *Simulator, c *client) {
+	Empty200: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, Empty200, Fault{Rate: 1, Value: "null"})
 		if body := c.get(EndpointCatalogue).want(200).body; body != "null" {
 			t.Errorf("the body is %q", body)
@@ -48,7 +50,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		who := person(t, s, active)
 		c.post(at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), s.Roles()[4].UUID)).want(204) // reads only
 	},
-	Write200Text: func(t *testing.T, s *Simulator, c *client) {
+	Write200Text: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, Write200Text, Fault{Rate: 1})
 		who, role := person(t, s, active), s.Roles()[4].UUID
 		got := c.post(at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), role)).want(200)
@@ -57,7 +60,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		}
 		c.roles(who.UUID) // reads are as ever
 	},
-	SeeLog500: func(t *testing.T, s *Simulator, c *client) {
+	SeeLog500: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, SeeLog500, Fault{Rate: 1})
 		who := person(t, s, active)
 		c.get(at(EndpointRoles, who.UUID)).want(500).says("See log for exception details")
@@ -65,7 +69,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		c.get(at(EndpointEmployee, uuid.NewString())).want(404)
 		c.get(EndpointCatalogue).want(200)
 	},
-	ServiceUnavailable: func(t *testing.T, s *Simulator, c *client) {
+	ServiceUnavailable: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, ServiceUnavailable, Fault{Rate: 1, Count: 2})
 		for range 2 {
 			if got := c.get(EndpointCatalogue).want(503).says("ServiceUnavailable"); got.header.Get("Retry-After") != "" {
@@ -78,7 +83,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("Retry-After: %q", got.header.Get("Retry-After"))
 		}
 	},
-	SearchUnstable: func(t *testing.T, s *Simulator, c *client) {
+	SearchUnstable: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, SearchUnstable, Fault{Rate: 1})
 		c.post(EndpointSearch, `{"maxCount":0,"removeUuidFromResultSet":false}`).broken()
 		c.get(EndpointCatalogue).want(200)
@@ -86,7 +92,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("the log says %+v", got[len(got)-2])
 		}
 	},
-	OptimisticConcurrency: func(t *testing.T, s *Simulator, c *client) {
+	OptimisticConcurrency: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, OptimisticConcurrency, Fault{Rate: 1})
 		who := person(t, s, active)
 		c.put(at(EndpointSuspend, who.UUID), "").want(204)
@@ -99,7 +106,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		c.roles(who.UUID)
 		c.post(at(EndpointRoles, who.UUID), body).want(204)
 	},
-	Slow: func(t *testing.T, s *Simulator, c *client) {
+	Slow: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, Slow, Fault{Rate: 1, Delay: 30 * time.Millisecond})
 		began := time.Now()
 		c.get(EndpointCatalogue).want(200)
@@ -113,7 +121,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("an answer after an hour: %v", got.err)
 		}
 	},
-	HangAfterWrite: func(t *testing.T, s *Simulator, c *client) {
+	HangAfterWrite: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, HangAfterWrite, Fault{Rate: 1, Delay: time.Millisecond})
 		who, roles := person(t, s, active), s.Roles()
 		c.post(at(EndpointRoles, who.UUID), write(ScopeCVR, s.CVR(), roles[4].UUID)).broken()
@@ -129,21 +138,24 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		c.roles(who.UUID) // reads do not hang
 	},
 	BadHours: nil, // needs a clock: TestBadHours
-	TokenRevoked: func(t *testing.T, s *Simulator, c *client) {
+	TokenRevoked: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, TokenRevoked, Fault{Rate: 1, Count: 1})
 		c.get(EndpointCatalogue).want(401)
 		c.get(EndpointCatalogue).want(401) // dead is dead
 		c.authenticate()
 		c.get(EndpointCatalogue).want(200)
 	},
-	AuthDown: func(t *testing.T, s *Simulator, c *client) {
+	AuthDown: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, AuthDown, Fault{Rate: 1})
 		c.post(EndpointAuthenticate, "").want(503)
 		c.get(EndpointCatalogue).want(200)
 		mustFault(t, s, AuthDown, Fault{Rate: 1, Status: 500})
 		c.post(EndpointAuthenticate, "").want(500)
 	},
-	CertWithoutRight: func(t *testing.T, s *Simulator, c *client) {
+	CertWithoutRight: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, CertWithoutRight, Fault{Rate: 1})
 		c.post(EndpointAuthenticate, "").want(403)
 		c.get(EndpointCatalogue).want(200)
@@ -152,7 +164,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		mustFault(t, s, CertWithoutRight, Fault{Rate: 1, Value: "alert"})
 		c.post(EndpointAuthenticate, "").broken()
 	},
-	CertExpired: func(t *testing.T, s *Simulator, c *client) {
+	CertExpired: func(c *client) {
+		t, s := c.t, c.s
 		c.get(EndpointCatalogue).want(200)
 		mustFault(t, s, CertExpired, Fault{Rate: 1})
 		if err := c.get(EndpointCatalogue).broken().err; !strings.Contains(err.Error(), "expired certificate") {
@@ -161,27 +174,28 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		mustFault(t, s, CertExpired, Fault{})
 		c.get(EndpointCatalogue).want(200)
 	},
-	CAListMismatch: func(t *testing.T, s *Simulator, c *client) {
+	CAListMismatch: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, CAListMismatch, Fault{Rate: 1})
 		var acceptable error
 		certificate := s.ClientCertificate()
 		picky := connect(t, s)
-		picky.http.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate =
-			func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-				acceptable = info.SupportsCertificate(&certificate)
-				return &certificate, nil
-			}
+		picky.tls.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			acceptable = info.SupportsCertificate(&certificate)
+			return &certificate, nil
+		}
 		picky.post(EndpointAuthenticate, "").want(200)
 		if acceptable == nil {
 			t.Error("the server's list of authorities has the client's")
 		}
 		passive := connect(t, s) // Go sends nothing when nothing fits
-		passive.http.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{certificate}
+		passive.tls.Certificates = []tls.Certificate{certificate}
 		passive.post(EndpointAuthenticate, "").broken()
 		other := connect(t, s, strangersCertificate(t))
 		other.post(EndpointAuthenticate, "").broken()
 	},
-	RateLimit429: func(t *testing.T, s *Simulator, c *client) {
+	RateLimit429: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, RateLimit429, Fault{Rate: 1})
 		if got := c.get(EndpointCatalogue).want(429); got.header.Get("Retry-After") != "" {
 			t.Error("Retry-After came unasked")
@@ -191,23 +205,27 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Error("no Retry-After")
 		}
 	},
-	EmptyCatalogue: func(t *testing.T, s *Simulator, c *client) {
+	EmptyCatalogue: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, EmptyCatalogue, Fault{Rate: 1})
 		c.get(EndpointCatalogue).want(200).says(`"roles":[]`)
 	},
-	EmptyPNumbers: func(t *testing.T, s *Simulator, c *client) {
+	EmptyPNumbers: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, EmptyPNumbers, Fault{Rate: 1})
 		if body := c.get(EndpointPNumbers).want(200).body; body != "[]" {
 			t.Errorf("the list is %.60s", body)
 		}
 	},
-	EmptySENumbers: func(t *testing.T, s *Simulator, c *client) {
+	EmptySENumbers: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, EmptySENumbers, Fault{Rate: 1})
 		if body := c.get(EndpointSENumbers).want(200).body; body != "[]" {
 			t.Errorf("the list is %.60s", body)
 		}
 	},
-	PartialCatalogue: func(t *testing.T, s *Simulator, c *client) {
+	PartialCatalogue: func(c *client) {
+		t, s := c.t, c.s
 		whole := len(c.catalogue())
 		mustFault(t, s, PartialCatalogue, Fault{Rate: 1, Share: 0.4})
 		first, second := c.catalogue(), c.catalogue()
@@ -220,7 +238,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Error("the same roles are missing twice")
 		}
 	},
-	RoleMissing: func(t *testing.T, s *Simulator, c *client) {
+	RoleMissing: func(c *client) {
+		t, s := c.t, c.s
 		whole := c.catalogue()
 		mustFault(t, s, RoleMissing, Fault{Rate: 1})
 		first, second := c.catalogue(), c.catalogue()
@@ -240,7 +259,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Error("the roles did not return")
 		}
 	},
-	SameNameRoles: func(t *testing.T, s *Simulator, c *client) {
+	SameNameRoles: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, SameNameRoles, Fault{Rate: 1})
 		roles := c.catalogue()
 		names, long := map[string]int{}, ""
@@ -262,28 +282,32 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Error("the long name is not on the assigned role")
 		}
 	},
-	PNumberString: func(t *testing.T, s *Simulator, c *client) {
+	PNumberString: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, PNumberString, Fault{Rate: 1})
 		c.get(EndpointPNumbers).want(200).says(`"pNumber":"` + s.PNumbers()[0] + `"`)
 	},
-	UnknownScopeType: func(t *testing.T, s *Simulator, c *client) {
-		madeUp(t, s, c, UnknownScopeType, func(r assignedRoleWire) bool {
+	UnknownScopeType: func(c *client) {
+		madeUp(c, UnknownScopeType, func(r assignedRoleWire) bool {
 			return !slices.Contains([]string{ScopeCVR, ScopePU, ScopeSE}, r.Scope.Type)
 		})
 	},
-	OtherCVRScope: func(t *testing.T, s *Simulator, c *client) {
-		madeUp(t, s, c, OtherCVRScope, func(r assignedRoleWire) bool {
+	OtherCVRScope: func(c *client) {
+		s := c.s
+		madeUp(c, OtherCVRScope, func(r assignedRoleWire) bool {
 			return r.Scope.Type == ScopeCVR && r.Scope.Value != s.CVR()
 		})
 	},
-	UnknownEnum: func(t *testing.T, s *Simulator, c *client) {
+	UnknownEnum: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, UnknownEnum, Fault{Rate: 1})
 		who := person(t, s, func(i Identity) bool { return active(i) && len(i.Authenticators) > 0 })
 		c.get(at(EndpointEmployee, who.UUID)).want(200).says(`"Locked"`).says(`"Elevated"`)
 		c.get(at(EndpointAuthenticators, who.UUID)).want(200).says(`"Passkey"`)
 		c.post(EndpointSearch, `{"maxCount":1}`).want(200).says(`"Locked"`)
 	},
-	BatchRejected: func(t *testing.T, s *Simulator, c *client) {
+	BatchRejected: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, BatchRejected, Fault{Rate: 1})
 		who, roles := person(t, s, active), s.Roles()
 		path := at(EndpointRoles, who.UUID)
@@ -291,7 +315,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		c.del(path, write(ScopeCVR, s.CVR(), roles[4].UUID, roles[5].UUID)).want(400)
 		c.post(path, write(ScopeCVR, s.CVR(), roles[4].UUID)).want(204)
 	},
-	BatchAtomic: func(t *testing.T, s *Simulator, c *client) {
+	BatchAtomic: func(c *client) {
+		t, s := c.t, c.s
 		roles := s.Roles()
 		mustFault(t, s, BatchPartialFailure, Fault{Rate: 1}) // which it overrides
 		mustFault(t, s, BatchAtomic, Fault{Rate: 1, Status: 422, Value: roles[5].UUID})
@@ -302,7 +327,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("something was applied: %s", cmp.Diff(before, after))
 		}
 	},
-	BatchPartialFailure: func(t *testing.T, s *Simulator, c *client) {
+	BatchPartialFailure: func(c *client) {
+		t, s := c.t, c.s
 		roles := s.Roles()
 		who := person(t, s, func(i Identity) bool { return i.Status == StatusActive && len(i.Roles) == 0 })
 		path := at(EndpointRoles, who.UUID)
@@ -326,7 +352,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("a bad role alone: %v", now.Roles)
 		}
 	},
-	RepeatAddError: func(t *testing.T, s *Simulator, c *client) {
+	RepeatAddError: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, RepeatAddError, Fault{Rate: 1})
 		held := person(t, s, func(i Identity) bool { return active(i) && s.inCatalogue(i.Roles[0].UUID) })
 		r := held.Roles[0]
@@ -336,14 +363,16 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		c.del(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(204)
 		c.post(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(204)
 	},
-	RepeatDeleteError: func(t *testing.T, s *Simulator, c *client) {
+	RepeatDeleteError: func(c *client) {
+		t, s := c.t, c.s
 		mustFault(t, s, RepeatDeleteError, Fault{Rate: 1})
 		held := person(t, s, active)
 		r := held.Roles[0]
 		c.del(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(204)
 		c.del(at(EndpointRoles, held.UUID), write(r.Scope.Type, r.Scope.Value, r.UUID)).want(404)
 	},
-	BasicPackageSticky: func(t *testing.T, s *Simulator, c *client) {
+	BasicPackageSticky: func(c *client) {
+		t, s := c.t, c.s
 		who, basic, other := person(t, s, active), s.Roles()[0].UUID, s.Roles()[4].UUID
 		for _, role := range []string{basic, other} {
 			if err := s.Grant(who.UUID, role, ScopeCVR, s.CVR()); err != nil {
@@ -366,7 +395,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		}
 	},
 	StaleRead: nil, // needs a clock: TestStaleRead
-	TimedAssignment: func(t *testing.T, s *Simulator, c *client) {
+	TimedAssignment: func(c *client) {
+		t, s := c.t, c.s
 		now := time.Now()
 		past, running, future := 0, 0, 0
 		look := func() (timed int) {
@@ -401,7 +431,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("%d grants with time limits: %d past, %d running, %d future", n, past, running, future)
 		}
 	},
-	UUIDChanged: func(t *testing.T, s *Simulator, c *client) {
+	UUIDChanged: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, active)
 		mustFault(t, s, UUIDChanged, Fault{Rate: 1, Count: 1})
 		c.get(at(EndpointEmployee, who.UUID)).want(404)
@@ -412,7 +443,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 		}
 		c.get(at(EndpointEmployee, now.UUID)).want(200)
 	},
-	UUIDMoved: func(t *testing.T, s *Simulator, c *client) {
+	UUIDMoved: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, active)
 		mustFault(t, s, UUIDMoved, Fault{Rate: 1, Count: 1})
 		c.get(at(EndpointEmployee, who.UUID)).want(200)
@@ -425,7 +457,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Error("the user's roles did not stay with the user")
 		}
 	},
-	PagedSearch: func(t *testing.T, s *Simulator, c *client) {
+	PagedSearch: func(c *client) {
+		t, s := c.t, c.s
 		var all, part employeesWire
 		c.post(EndpointSearch, `{"maxCount":0,"removeUuidFromResultSet":false}`).want(200).into(&all)
 		mustFault(t, s, PagedSearch, Fault{Rate: 1, Share: 0.25})
@@ -434,7 +467,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("%d, then %d employees", len(all.Employees), len(part.Employees))
 		}
 	},
-	ErrorShape: func(t *testing.T, s *Simulator, c *client) {
+	ErrorShape: func(c *client) {
+		t, s := c.t, c.s
 		path := at(EndpointEmployee, uuid.NewString())
 		if kind := c.get(path).want(404).says("NotFound").header.Get("Content-Type"); kind != "application/json; charset=utf-8" {
 			t.Errorf("an error is %s", kind)
@@ -457,7 +491,8 @@ var faultTests = map[string]func(*testing.T, *Simulator, *client){
 			t.Errorf("left alone it answers %v", slices.Sorted(maps.Keys(kinds)))
 		}
 	},
-	ForeignChange: func(t *testing.T, s *Simulator, c *client) {
+	ForeignChange: func(c *client) {
+		t, s := c.t, c.s
 		who := person(t, s, active)
 		mustFault(t, s, ForeignChange, Fault{Rate: 1, Identity: who.UUID})
 		before := who
@@ -477,8 +512,9 @@ func (s *Simulator) inCatalogue(role string) bool {
 }
 
 // madeUp checks a fault that gives a fixed share of the identities a role they do not really hold.
-func madeUp(t *testing.T, s *Simulator, c *client, fault string, strange func(assignedRoleWire) bool) {
-	t.Helper()
+func madeUp(c *client, fault string, strange func(assignedRoleWire) bool) {
+	c.t.Helper()
+	t, s := c.t, c.s
 	look := func() (who []string) {
 		for _, i := range s.State().Identities {
 			if slices.ContainsFunc(c.roles(i.UUID), strange) {
@@ -505,8 +541,7 @@ func TestFaults(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, Options{Seed: 3})
-			test(t, s, login(t, s))
+			test(login(t, start(t, Options{Seed: 3})))
 		})
 	}
 }
@@ -637,8 +672,15 @@ func TestWrongFaults(t *testing.T) {
 		t.Errorf("renegotiation: %v", err)
 	}
 	for _, f := range []Fault{
-		{Rate: 1.1}, {Rate: -1}, {Rate: 1, Share: 2}, {Rate: 1, Nth: -1}, {Rate: 1, FromHour: 25}, {Rate: 1, Status: 100},
-		{Rate: 1, Endpoint: "[a"}, {Rate: 1, Identity: "somebody"}, {Rate: 1, Delay: -1},
+		{Rate: 1.1},
+		{Rate: -1},
+		{Rate: 1, Share: 2},
+		{Rate: 1, Nth: -1},
+		{Rate: 1, FromHour: 25},
+		{Rate: 1, Status: 100},
+		{Rate: 1, Endpoint: "[a"},
+		{Rate: 1, Identity: "somebody"},
+		{Rate: 1, Delay: -1},
 	} {
 		if err := s.SetFault(Slow, f); err == nil {
 			t.Errorf("%+v was taken", f)

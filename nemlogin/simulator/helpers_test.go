@@ -42,7 +42,7 @@ func start(t *testing.T, opts Options) *Simulator {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
@@ -56,19 +56,21 @@ type client struct {
 	t     *testing.T
 	s     *Simulator
 	http  *http.Client
+	tls   *tls.Config
 	token string
 }
 
 func connect(t *testing.T, s *Simulator, certificates ...tls.Certificate) *client {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.Roots(), MinVersion: tls.VersionTLS12}}
+	config := &tls.Config{RootCAs: s.Roots(), MinVersion: tls.VersionTLS12}
+	transport := &http.Transport{TLSClientConfig: config}
 	if len(certificates) > 0 {
-		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return &certificates[0], nil
 		}
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &client{t: t, s: s, http: &http.Client{Transport: transport}}
+	return &client{t: t, s: s, tls: config, http: &http.Client{Transport: transport}}
 }
 
 // login is a client with the right certificate and a token.
@@ -99,14 +101,17 @@ func (c *client) post(path, body string) response {
 	c.t.Helper()
 	return c.do(http.MethodPost, path, body)
 }
+
 func (c *client) put(path, body string) response {
 	c.t.Helper()
 	return c.do(http.MethodPut, path, body)
 }
+
 func (c *client) del(path, body string) response {
 	c.t.Helper()
 	return c.do(http.MethodDelete, path, body)
 }
+
 func (c *client) do(method, path, body string) response {
 	c.t.Helper()
 	return c.send(context.Background(), method, path, body, http.Header{"Content-Type": {"application/json"}})

@@ -25,7 +25,7 @@ func inspect(t *testing.T, s *Simulator, method, path, body string) response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := new(http.Client).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,12 +143,12 @@ func TestInspectIsForThisMachineOnly(t *testing.T) {
 		}
 	}
 	s := start(t, Options{Inspect: "localhost:0"})
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.InspectURL()+"/simulator/state", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.InspectURL()+"/simulator/state", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Host = "rebound.example"
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := new(http.Client).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -272,9 +273,7 @@ func (c *call) write(w http.ResponseWriter, a answer) {
 	}
 	body := a.encode()
 	header := w.Header()
-	for name, values := range a.header {
-		header[name] = values
-	}
+	maps.Copy(header, a.header)
 	if a.status != http.StatusNoContent {
 		if a.contentType == "" {
 			a.contentType = "application/json; charset=utf-8"

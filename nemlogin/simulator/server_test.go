@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"net/http"
@@ -53,7 +52,7 @@ func TestHandlerWithoutTLS(t *testing.T) {
 	t.Parallel()
 	h := seeded(t, Options{Users: 3}).Handler()
 	call := func(method, path, token string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(method, path, nil)
+		r := httptest.NewRequest(method, path, http.NoBody)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -254,7 +253,7 @@ func BenchmarkReadRoles(b *testing.B) {
 	if err := s.Start(); err != nil {
 		b.Fatal(err)
 	}
-	defer func() { _ = s.Close(context.Background()) }()
+	defer func() { _ = s.Close(b.Context()) }()
 	certificate := s.ClientCertificate()
 	transport := &http.Transport{
 		MaxIdleConnsPerHost: 8,
@@ -268,7 +267,7 @@ func BenchmarkReadRoles(b *testing.B) {
 	ids := s.State().Identities
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.URL()+at(EndpointRoles, ids[i%1000].UUID), nil)
+		r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.URL()+at(EndpointRoles, ids[i%1000].UUID), http.NoBody)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -292,7 +291,7 @@ func BenchmarkHandler(b *testing.B) {
 	h, ids := s.Handler(), s.State().Identities
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		r := httptest.NewRequest(http.MethodGet, at(EndpointRoles, ids[i%1000].UUID), nil)
+		r := httptest.NewRequest(http.MethodGet, at(EndpointRoles, ids[i%1000].UUID), http.NoBody)
 		r.Header.Set("Authorization", "Bearer bench")
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code != 200 {

@@ -89,7 +89,7 @@ type Simulator struct {
 	address   net.Addr
 	inspectAt net.Addr
 	stop      context.CancelFunc
-	stopped   context.Context
+	base      func(net.Listener) context.Context // of every call; ends with stop
 }
 
 var cvrPattern = regexp.MustCompile(`^[0-9]{8}$`)
@@ -108,7 +108,8 @@ func New(opts Options) (*Simulator, error) {
 		return nil, fmt.Errorf("making a simulator: %w", err)
 	}
 	s := &Simulator{opts: opts, log: opts.Logger, zone: zone, world: newWorld(opts.CVR, opts.Seed)}
-	s.stopped, s.stop = context.WithCancel(context.Background())
+	calls, stop := context.WithCancel(context.Background())
+	s.base, s.stop = func(net.Listener) context.Context { return calls }, stop
 	s.tokens.live = map[string]time.Time{}
 	empty := faultTable{}
 	s.faults.Store(&empty)
@@ -215,13 +216,14 @@ func (s *Simulator) Start() error {
 	if s.api != nil {
 		return errors.New("starting the simulator: it was started before")
 	}
-	listener, err := net.Listen("tcp", s.opts.Listen)
+	var listening net.ListenConfig
+	listener, err := listening.Listen(context.Background(), "tcp", s.opts.Listen)
 	if err != nil {
 		return fmt.Errorf("starting the simulator: %w", err)
 	}
 	var inspectListener net.Listener
 	if s.opts.Inspect != "" {
-		if inspectListener, err = net.Listen("tcp", s.opts.Inspect); err != nil {
+		if inspectListener, err = listening.Listen(context.Background(), "tcp", s.opts.Inspect); err != nil {
 			return errors.Join(fmt.Errorf("starting the simulator's inspection API: %w", err), listener.Close())
 		}
 	}
@@ -245,7 +247,7 @@ func (s *Simulator) newServer(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       3 * time.Minute,
 		ErrorLog:          log.New(logWriter{s.log}, "", 0),
-		BaseContext:       func(net.Listener) context.Context { return s.stopped },
+		BaseContext:       s.base,
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, handshakeKey{}, s.handshook.Load())
 		},
@@ -278,18 +280,24 @@ func (s *Simulator) Close(ctx context.Context) error {
 }
 
 // URL returns the base URL to call, https://127.0.0.1:8443 for example; empty before Start.
-func (s *Simulator) URL() string { return s.url("https", &s.address) }
-
-// InspectURL returns the base URL of the inspection API; empty before Start and when there is none.
-func (s *Simulator) InspectURL() string { return s.url("http", &s.inspectAt) }
-
-func (s *Simulator) url(scheme string, addr *net.Addr) string {
+func (s *Simulator) URL() string {
 	s.running.Lock()
 	defer s.running.Unlock()
-	if *addr == nil {
+	return baseURL("https", s.address)
+}
+
+// InspectURL returns the base URL of the inspection API; empty before Start and when there is none.
+func (s *Simulator) InspectURL() string {
+	s.running.Lock()
+	defer s.running.Unlock()
+	return baseURL("http", s.inspectAt)
+}
+
+func baseURL(scheme string, addr net.Addr) string {
+	if addr == nil {
 		return ""
 	}
-	host, port, err := net.SplitHostPort((*addr).String())
+	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
 		return ""
 	}

@@ -68,29 +68,17 @@ func (s *Simulator) handshake(base *tls.Config) (*tls.Config, error) {
 		config.ClientCAs = x509.NewCertPool()
 		config.ClientCAs.AddCert(s.server.Leaf) // somebody else's name, whatever it is
 		config.ClientAuth = tls.RequireAnyClientCert
-		config.VerifyPeerCertificate = func(raw [][]byte, _ [][]*x509.Certificate) error { return verifyClient(raw, trusted) }
+		config.VerifyConnection = func(state tls.ConnectionState) error { return verifyClient(state.PeerCertificates, trusted) }
 	}
 	return config, nil
 }
 
-func verifyClient(raw [][]byte, trusted *x509.CertPool) error {
-	var leaf *x509.Certificate
+func verifyClient(certificates []*x509.Certificate, trusted *x509.CertPool) error {
 	intermediates := x509.NewCertPool()
-	for i, der := range raw {
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			return fmt.Errorf("reading the client's certificate: %w", err)
-		}
-		if i == 0 {
-			leaf = certificate
-		} else {
-			intermediates.AddCert(certificate)
-		}
+	for _, c := range certificates[1:] {
+		intermediates.AddCert(c)
 	}
-	if leaf == nil {
-		return errors.New("the client sent no certificate")
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{
+	_, err := certificates[0].Verify(x509.VerifyOptions{
 		Roots: trusted, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	return err

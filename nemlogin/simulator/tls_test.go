@@ -33,15 +33,14 @@ func TestServerSpeaksOnlyModernTLS(t *testing.T) {
 	s := start(t, Options{})
 	for version, works := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		c := connect(t, s, s.ClientCertificate())
-		config := c.http.Transport.(*http.Transport).TLSClientConfig
-		config.MinVersion, config.MaxVersion = version, version
+		c.tls.MinVersion, c.tls.MaxVersion = version, version
 		got := c.post(EndpointAuthenticate, "")
 		if (got.err == nil) != works {
 			t.Errorf("%s: %v", tls.VersionName(version), got.err)
 		}
 	}
 	untrusting := connect(t, s, s.ClientCertificate())
-	untrusting.http.Transport.(*http.Transport).TLSClientConfig.RootCAs = nil
+	untrusting.tls.RootCAs = nil
 	if err := untrusting.post(EndpointAuthenticate, "").broken().err; !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without our roots: %v", err)
 	}

@@ -117,9 +117,9 @@ func otherCase(body []byte, t reflect.Type) string {
 		return "" // the decoder proper will say so
 	}
 	known := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		known[name] = t.Field(i).Type
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		known[name] = field.Type
 	}
 	for name, value := range fields {
 		if inner, exact := known[name]; exact {

@@ -141,7 +141,6 @@ type identity struct {
 	email, cpr     string
 	rid            string
 	ial            string
-	invoice        string
 	admin          []string
 	grants         []grant
 	authenticators []authenticator
@@ -260,7 +259,7 @@ func (w *world) place(who *identity) {
 func (w *world) all() []*identity {
 	w.order.mu.RLock()
 	defer w.order.mu.RUnlock()
-	return w.order.all[:len(w.order.all):len(w.order.all)]
+	return slices.Clip(w.order.all)
 }
 
 // claimSubject takes a local user name for an identity. It answers false when somebody else has it.
@@ -342,14 +341,11 @@ func (who *identity) add(g grant) bool {
 	return true
 }
 
-// drop takes g away; it answers false when the identity did not have it.
-func (who *identity) drop(g grant) bool {
-	i := slices.Index(who.grants, g)
-	if i < 0 {
-		return false
+// drop takes g away, if the identity has it.
+func (who *identity) drop(g grant) {
+	if i := slices.Index(who.grants, g); i >= 0 {
+		who.grants = slices.Delete(who.grants, i, i+1)
 	}
-	who.grants = slices.Delete(slices.Clone(who.grants), i, i+1)
-	return true
 }
 
 // local returns the index of the identity's authenticator of the local identity provider, or -1.
