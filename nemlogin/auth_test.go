@@ -167,10 +167,13 @@ func TestTokenStaysAtHome(t *testing.T) {
 		return tokenReply(), nil
 	})
 	for _, to := range []struct{ url, host string }{
-		{"https://elsewhere.test/", ""}, {"http://nemlogin.test/", ""}, {"https://nemlogin.test.evil.test/", ""},
-		{"https://nemlogin.test:444/", ""}, {"https://nemlogin.test/", "elsewhere.test"},
+		{"https://elsewhere.test/", ""},
+		{"http://nemlogin.test/", ""},
+		{"https://nemlogin.test.evil.test/", ""},
+		{"https://nemlogin.test:444/", ""},
+		{"https://nemlogin.test/", "elsewhere.test"},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to.url, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to.url, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

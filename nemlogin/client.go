@@ -172,62 +172,74 @@ func (c *Client) debug() bool {
 
 // send is exchange without the log line.
 func (c *Client) send(ctx context.Context, transport http.RoundTripper, call call) error {
-	failed := &Error{Op: call.op, Method: call.method, Path: c.base.Path + call.path}
 	req, err := http.NewRequestWithContext(withOp(ctx, call.op), call.method, c.root+call.path, bytes.NewReader(call.body))
 	if err != nil {
-		failed.Class, failed.Err = ClassRejected, err
-		return failed
+		return refused(call.op, err)
 	}
 	if len(call.body) == 0 {
 		req.Body, req.GetBody = http.NoBody, nil
 	}
+	// The service wants both even where there is no content.
 	req.Header["Accept"] = jsonType
 	req.Header["Content-Type"] = jsonType
 	req.Header.Set("User-Agent", c.options.UserAgent)
 
 	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok {
-			return e // from getting a token
-		}
-		_, failed.Sent = errors.AsType[*sentError](err)
-		failed.Class, failed.Hint = classifyTransport(ctx, err)
-		failed.Err = err
-		return failed
+	if err == nil {
+		return c.judge(ctx, call, resp)
 	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e // from getting a token
+	}
+	failed := c.failure(call)
+	_, failed.Sent = errors.AsType[*sentError](err)
+	failed.Class, failed.Hint = classifyTransport(ctx, err)
+	failed.Err = err
+	return failed
+}
+
+// judge decides what an answer means, and decodes a success.
+func (c *Client) judge(ctx context.Context, call call, resp *http.Response) error {
 	body, bodyErr := bodyOf(resp)
 	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
 	if success && call.write {
 		return nil // whatever the body, even one that breaks off
 	}
+	var decodeErr error
+	if success && bodyErr == nil {
+		if decodeErr = call.decode(body); decodeErr == nil {
+			return nil
+		}
+	}
 
+	failed := c.failure(call)
 	failed.Status, failed.Sent = resp.StatusCode, true
-	failed.RequestID = requestID(resp.Header, c.tokens.secrets()...)
-	if !success {
-		failed.Body = excerpt(body, maxKeptBody, c.tokens.secrets()...)
-		failed.Class, failed.Hint = classifyStatus(call.op, resp.StatusCode, failed.Body)
-		failed.RetryAfter = retryAfter(resp.Header, time.Now())
-		return failed
+	secrets := c.tokens.secrets()
+	if !call.secret || !success { // else there may be a token in it that is not known yet
+		failed.RequestID = requestID(resp.Header, secrets...)
 	}
 	switch {
+	case !success:
+		failed.Body = excerpt(body, maxKeptBody, secrets...)
+		failed.Class, failed.Hint = classifyStatus(call.op, resp.StatusCode, failed.Body)
+		failed.RetryAfter = retryAfter(resp.Header, time.Now())
 	case errors.Is(bodyErr, errTooLarge):
 		failed.Class, failed.Err = ClassGarbage, fmt.Errorf("%w (%d bytes)", bodyErr, c.options.MaxBody)
-		return failed
 	case bodyErr != nil:
 		failed.Class, failed.Hint = classifyTransport(ctx, bodyErr)
 		failed.Err = fmt.Errorf("reading the answer: %w", bodyErr)
-		return failed
-	}
-	if err := call.decode(body); err != nil {
-		failed.Class, failed.Err = ClassGarbage, err
-		if call.secret {
-			failed.RequestID = ""
-		} else {
-			failed.Body = excerpt(body, maxKeptGarbage, c.tokens.secrets()...)
+	default:
+		failed.Class, failed.Err = ClassGarbage, decodeErr
+		if !call.secret {
+			failed.Body = excerpt(body, maxKeptGarbage, secrets...)
 		}
-		return failed
 	}
-	return nil
+	return failed
+}
+
+// failure starts the error of a call.
+func (c *Client) failure(call call) *Error {
+	return &Error{Op: call.op, Method: call.method, Path: c.base.Path + call.path}
 }
 
 var jsonType = []string{"application/json"}

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
 	"github.com/rollebro/rollebro/certs/certstest"
 	"github.com/rollebro/rollebro/nemlogin"
 	"github.com/rollebro/rollebro/nemlogin/simulator"
-	"pgregory.net/rapid"
 )
 
 // authority issues the certificates of all simulators here; making keys is slow.
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, adjust ...func(*nemlogin.Options)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) //nolint:usetesting // t.Context has ended by now
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
@@ -142,7 +143,7 @@ func TestContractReads(t *testing.T) {
 	}
 	same(t, "the catalogue", got, want)
 
-	got, want = nil, nil
+	got = nil
 	units, err := w.client.ProductionUnits(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -224,18 +225,18 @@ func TestContractWrites(t *testing.T) {
 func TestContractFaults(t *testing.T) {
 	t.Parallel()
 	add := func(w *world) error {
-		return w.client.AddRoles(context.Background(), w.identity, w.scope, w.roles[:3])
+		return w.client.AddRoles(t.Context(), w.identity, w.scope, w.roles[:3])
 	}
 	assigned := func(w *world) error {
-		_, err := w.client.AssignedRoles(context.Background(), w.identity)
+		_, err := w.client.AssignedRoles(t.Context(), w.identity)
 		return err
 	}
-	catalogue := func(w *world) error { _, err := w.client.Roles(context.Background()); return err }
-	units := func(w *world) error { _, err := w.client.ProductionUnits(context.Background()); return err }
-	numbers := func(w *world) error { _, err := w.client.SENumbers(context.Background()); return err }
-	authenticate := func(w *world) error { return w.client.Authenticate(context.Background()) }
+	catalogue := func(w *world) error { _, err := w.client.Roles(t.Context()); return err }
+	units := func(w *world) error { _, err := w.client.ProductionUnits(t.Context()); return err }
+	numbers := func(w *world) error { _, err := w.client.SENumbers(t.Context()); return err }
+	authenticate := func(w *world) error { return w.client.Authenticate(t.Context()) }
 	remove := func(w *world) error {
-		return w.client.RemoveRoles(context.Background(), w.identity, w.scope, w.roles[:3])
+		return w.client.RemoveRoles(t.Context(), w.identity, w.scope, w.roles[:3])
 	}
 	twice := func(do func(*world) error) func(*world) error {
 		return func(w *world) error { return errors.Join(do(w), do(w)) }
@@ -245,7 +246,7 @@ func TestContractFaults(t *testing.T) {
 	handshake := func(w *world) (err error) {
 		for range 20 {
 			w.client.CloseIdleConnections()
-			if err = w.client.Authenticate(context.Background()); nemlogin.ClassOf(err) == nemlogin.ClassAuth {
+			if err = w.client.Authenticate(t.Context()); nemlogin.ClassOf(err) == nemlogin.ClassAuth {
 				break
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The decoders take what the service may reasonably send: unknown fields, field
@@ -92,6 +93,10 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	case len(data) == 0:
 		return errors.New("no value")
 	case data[0] == '"':
+		if inner := data[1 : len(data)-1]; isPlain(inner) {
+			*t = text(inner)
+			return nil
+		}
 		var s string
 		if err := json.Unmarshal(data, &s); err != nil {
 			return err
@@ -105,6 +110,16 @@ func (t *text) UnmarshalJSON(data []byte) error {
 		*t = text(data)
 	}
 	return nil
+}
+
+// isPlain reports whether the inside of a JSON string stands for itself.
+func isPlain(s []byte) bool {
+	for _, c := range s {
+		if c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // anything is any JSON value, as text.

@@ -227,6 +227,7 @@ func FuzzDecodeToken(f *testing.F) {
 }
 
 func seed(f *testing.F) {
+	f.Helper()
 	for _, body := range noAnswer {
 		f.Add([]byte(body))
 	}

@@ -107,7 +107,8 @@ func (l *limiter) admit() {
 			return
 		}
 		l.inFlight++
-		close(l.waiting.Remove(first).(chan struct{}))
+		turn, _ := l.waiting.Remove(first).(chan struct{}) // nothing else is put in
+		close(turn)
 	}
 }
 

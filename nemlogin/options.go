@@ -83,10 +83,15 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 		name  string
 		value int64
 	}{
-		{"concurrency", int64(o.Concurrency)}, {"batch size", int64(o.BatchSize)}, {"timeout", int64(o.Timeout)},
-		{"connect timeout", int64(o.ConnectTimeout)}, {"size limit of answers", o.MaxBody},
-		{"number of attempts", int64(o.Retry.Attempts)}, {"retry base", int64(o.Retry.Base)},
-		{"longest retry wait", int64(o.Retry.Max)}, {"longest Retry-After", int64(o.Retry.MaxRetryAfter)},
+		{"concurrency", int64(o.Concurrency)},
+		{"batch size", int64(o.BatchSize)},
+		{"timeout", int64(o.Timeout)},
+		{"connect timeout", int64(o.ConnectTimeout)},
+		{"size limit of answers", o.MaxBody},
+		{"number of attempts", int64(o.Retry.Attempts)},
+		{"retry base", int64(o.Retry.Base)},
+		{"longest retry wait", int64(o.Retry.Max)},
+		{"longest Retry-After", int64(o.Retry.MaxRetryAfter)},
 	} {
 		if number.value < 0 {
 			errs = append(errs, fmt.Errorf("the %s must not be negative", number.name))

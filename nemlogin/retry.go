@@ -78,7 +78,7 @@ func (p *pacer) NextBackOff() time.Duration {
 		return backoff.Stop
 	}
 	p.n++
-	return p.last.RetryAfter + rand.N(p.policy.ceiling(p.n)+1)
+	return p.last.RetryAfter + rand.N(p.policy.ceiling(p.n)+1) //nolint:gosec // spreads load, guards nothing
 }
 
 // Reset implements backoff.BackOff.
@@ -139,5 +139,7 @@ func (c *Client) asError(call call, err error) *Error {
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one wrapped in another error is not this call's
 		return e
 	}
-	return &Error{Class: ClassCanceled, Op: call.op, Method: call.method, Path: c.base.Path + call.path, Err: err}
+	failed := c.failure(call)
+	failed.Class, failed.Err = ClassCanceled, err
+	return failed
 }

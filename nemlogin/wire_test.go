@@ -121,7 +121,8 @@ func TestTLSSettings(t *testing.T) {
 		w := newWire(Options{Renegotiate: renegotiate, Concurrency: 5, Certificate: clientCertificate})
 		for _, transport := range []*http.Transport{w.pooled, w.fresh} {
 			config := transport.TLSClientConfig
-			if config.InsecureSkipVerify || config.MinVersion != tls.VersionTLS12 || config.GetClientCertificate == nil || config.ClientSessionCache != nil {
+			if config.InsecureSkipVerify || //nolint:forbidigo // that it is off is what the test is for
+				config.MinVersion != tls.VersionTLS12 || config.GetClientCertificate == nil || config.ClientSessionCache != nil {
 				t.Errorf("the TLS configuration is %+v", config)
 			}
 			if (config.Renegotiation == tls.RenegotiateOnceAsClient) != renegotiate || (config.MaxVersion == tls.VersionTLS12) != renegotiate {

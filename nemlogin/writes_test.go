@@ -36,6 +36,7 @@ type writer struct {
 // newWriter starts a writer. decide gives the status for the roles of a write,
 // 0 for success.
 func newWriter(t *testing.T, decide func(roles []string) int) *writer {
+	t.Helper()
 	w := &writer{written: make(map[string]bool)}
 	w.service = newService(t, func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet { // the look-up of the identity
@@ -253,7 +254,13 @@ func TestWriteRefusesBadInput(t *testing.T) {
 	w := newWriter(t, func([]string) int { return 0 })
 	c := w.client(t)
 	for _, scope := range []Scope{
-		{}, {ScopePU, ""}, {ScopeSE, ""}, {ScopeCvr, ""}, {"pu", "1234567890"}, {"Region", "1"}, {ScopePU, "12345678"},
+		{},
+		{ScopePU, ""},
+		{ScopeSE, ""},
+		{ScopeCvr, ""},
+		{"pu", "1234567890"},
+		{"Region", "1"},
+		{ScopePU, "12345678"},
 		{ScopeCvr, "12345678"}, // another organisation's
 	} {
 		err := c.AddRoles(t.Context(), alice, scope, []string{roleA, roleB})
