@@ -232,9 +232,6 @@ func (c *call) addRoles() answer {
 		}
 	}
 	good, refusal := c.sort(roles, func(r *role) bool { return r.listed.Load() })
-	if refusal != nil && good == nil {
-		return *refusal
-	}
 	who := c.world().lock(c.identity)
 	if who == nil {
 		return c.unknownIdentity()
@@ -268,9 +265,6 @@ func (c *call) removeRoles() answer {
 		return *refused
 	}
 	good, refusal := c.sort(roles, func(*role) bool { return true })
-	if refusal != nil && good == nil {
-		return *refusal
-	}
 	who := c.world().lock(c.identity)
 	if who == nil {
 		return c.unknownIdentity()
@@ -351,8 +345,9 @@ func checkScope(scope Scope) error {
 	}
 }
 
-// sort finds the roles of a write. Both results are set when the good ones are to be applied and the call refused all the
-// same: the real service's behaviour with one bad role among several is not known, so faults decide.
+// sort finds the roles of a write that are to be applied, and how the call is answered if not as done. Both are set when a
+// call is refused though part of it is applied: what the real service does with one bad role among several is not known,
+// so faults decide.
 func (c *call) sort(ids []uuid.UUID, usable func(*role) bool) (good []*role, refusal *answer) {
 	if len(ids) > 1 {
 		if f := c.strike(BatchRejected); f != nil {
@@ -383,9 +378,6 @@ func (c *call) sort(ids []uuid.UUID, usable func(*role) bool) (good []*role, ref
 		a.status = f.status(a.status)
 		if a.status < 300 {
 			a = c.done()
-		}
-		if good == nil {
-			good = []*role{}
 		}
 		return good, &a
 	}

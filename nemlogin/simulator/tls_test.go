@@ -52,3 +52,23 @@ func TestTwoOrganisations(t *testing.T) {
 	connect(t, one, two.ClientCertificate()).post(EndpointAuthenticate, "").want(http.StatusForbidden)
 	connect(t, two, two.ClientCertificate()).post(EndpointAuthenticate, "").want(http.StatusOK)
 }
+
+func TestNewHandshakeRulesEndConnectionsInUse(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	c := login(t, s)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s.OnRequest(func(Request) Action {
+		close(entered)
+		<-leave
+		return Action{}
+	})
+	ended := make(chan response)
+	go func() { ended <- c.get(EndpointCatalogue) }()
+	<-entered
+	s.OnRequest(nil)
+	mustFault(t, s, CertExpired, Fault{Rate: 1})
+	close(leave)
+	(<-ended).want(http.StatusOK) // it was let in before
+	c.get(EndpointCatalogue).broken()
+}
