@@ -170,17 +170,18 @@ func (h *Hold) keep(ctx context.Context) {
 	log := h.opts.Logger.WithField("lease", h.opts.Name)
 
 	next := h.opts.Now().Add(h.opts.TTL / 3)
-	results := make(chan error, 1)
+	results := make(chan renewal, 1)
 	renewing := false
 	for {
 		select {
 		case <-h.stop:
 			cancelRenewal()
 			if renewing {
-				_ = <-results
+				<-results
 			}
 			return
-		case err := <-results:
+		case r := <-results:
+			err := r.err
 			renewing = false
 			switch {
 			case err == nil:
@@ -201,18 +202,21 @@ func (h *Hold) keep(ctx context.Context) {
 				h.cancel(ErrLost)
 				cancelRenewal()
 				if renewing {
-					_ = <-results
+					<-results
 				}
 				<-h.stop
 				return
 			}
 			if !renewing && !now.Before(next) {
 				renewing = true
-				go func() { results <- h.renew(renewCtx) }()
+				go func() { results <- renewal{h.renew(renewCtx)} }()
 			}
 		}
 	}
 }
+
+// renewal is how a renewal went.
+type renewal struct{ err error }
 
 // renew asks the store once. The lease counts from before the request was sent, as nobody knows when it was met.
 func (h *Hold) renew(ctx context.Context) error {

@@ -51,7 +51,7 @@ type Progress func(done, total int)
 type Job struct {
 	Name string // one of the Job… constants, or another name of its own
 	// Lease is the name of the lease it runs under, and jobs of one lease run one at a time, in this process and in all
-	// others. Without one, nothing but the job itself keeps it from running beside anything.
+	// others. Without one it may run beside anything, and while it runs another process may take it for dead.
 	Lease string
 	// Cron is when it runs, in the form that ParseCron returns. "": never by itself.
 	Cron string
