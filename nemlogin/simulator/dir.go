@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 )
 
 // WriteDir writes what a person needs to connect to a started simulator: keystore.p12 and keystore.password, ca.pem,
@@ -37,7 +39,7 @@ RC_INTEGRATIONS_NEMLOGIN_BASEURL=%s
 RC_INTEGRATIONS_NEMLOGIN_ROOTCERTIFICATES=%s
 RC_INTEGRATIONS_NEMLOGIN_USERDRYRUNONLY=true
 RC_CUSTOMER_CVR=%s
-`, in("keystore.p12"), in("keystore.password"), base, in("ca.pem"), s.world.cvr)
+`, quoted(in("keystore.p12")), quoted(in("keystore.password")), base, quoted(in("ca.pem")), s.world.cvr)
 	for _, file := range []struct {
 		name string
 		data []byte
@@ -54,6 +56,16 @@ RC_CUSTOMER_CVR=%s
 		}
 	}
 	return nil
+}
+
+var plainValue = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]*$`)
+
+// quoted writes a value so that a shell reads it as it is.
+func quoted(value string) string {
+	if plainValue.MatchString(value) {
+		return value
+	}
+	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 }
 
 // replace writes a file beside its place and moves it there: nobody reads half of it, and its mode is the given one

@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -45,12 +47,38 @@ type Fault struct {
 	Status int `json:"status,omitempty"`
 	// RetryAfter is the text of a Retry-After header on 429 and 503; without it there is none.
 	RetryAfter string `json:"retryAfter,omitempty"`
-	// Delay is how long to wait or lag, where the behaviour does; in JSON a number of nanoseconds.
-	Delay time.Duration `json:"delay,omitempty"`
+	// Delay is how long to wait or lag, where the behaviour does; in JSON a text as "1.5s".
+	Delay time.Duration `json:"-"`
 	// Share is how much of a list is affected, 0 to 1, where only part is.
 	Share float64 `json:"share,omitempty"`
 	// Value is a choice of the behaviour's own; Behaviours names them.
 	Value string `json:"value,omitempty"`
+}
+
+// UnmarshalJSON reads a fault from an object with these fields and no others, or from a bare rate.
+func (f *Fault) UnmarshalJSON(data []byte) error {
+	*f = Fault{}
+	if json.Unmarshal(data, &f.Rate) == nil {
+		return nil
+	}
+	type fields Fault // without this method
+	wire := struct {
+		*fields
+		Delay string `json:"delay"`
+	}{fields: (*fields)(f)}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&wire); err != nil {
+		return fmt.Errorf("reading a fault, which is a rate or an object: %w", err)
+	}
+	if wire.Delay == "" {
+		return nil
+	}
+	var err error
+	if f.Delay, err = time.ParseDuration(wire.Delay); err != nil {
+		return fmt.Errorf("reading a fault's delay: %w", err)
+	}
+	return nil
 }
 
 // activeFault is a fault that is on.

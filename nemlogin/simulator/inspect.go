@@ -77,18 +77,9 @@ func (s *Simulator) inspectState(w http.ResponseWriter, _ *http.Request) {
 
 // inspectSetFaults takes {"name":rate,…}; instead of a rate there may be an object with the fields of Fault.
 func (s *Simulator) inspectSetFaults(w http.ResponseWriter, r *http.Request) {
-	var given map[string]json.RawMessage
-	if !readJSON(w, r, &given) {
+	var faults map[string]Fault
+	if !readJSON(w, r, &faults) {
 		return
-	}
-	faults := make(map[string]Fault, len(given))
-	for name, raw := range given {
-		var f Fault
-		if json.Unmarshal(raw, &f.Rate) != nil && json.Unmarshal(raw, &f) != nil {
-			writeError(w, http.StatusBadRequest, fmt.Errorf("setting fault %s: neither a rate nor an object", name))
-			return
-		}
-		faults[name] = f
 	}
 	if err := s.SetFaults(faults); err != nil {
 		writeError(w, http.StatusBadRequest, err)

@@ -89,7 +89,7 @@ func TestInspectFaults(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{Inspect: "127.0.0.1:0"})
 	post := func(body string) response { return inspect(t, s, http.MethodPost, "/simulator/faults", body) }
-	post(`{"service-unavailable":0.25,"strict-data":0,"slow":{"rate":1,"endpoint":"GET /x/*","delay":1000000}}`).want(200)
+	post(`{"service-unavailable":0.25,"strict-data":0,"slow":{"rate":1,"endpoint":"GET /x/*","delay":"1ms"}}`).want(200)
 	var rates map[string]float64
 	inspect(t, s, http.MethodGet, "/simulator/faults", "").want(200).into(&rates)
 	if rates[ServiceUnavailable] != 0.25 || rates[StrictData] != 0 || rates[NoBody204] != 1 || rates[Slow] != 1 ||
@@ -102,6 +102,8 @@ func TestInspectFaults(t *testing.T) {
 	post(`{"no-such":1,"auth-down":1}`).want(400).says("garbage-200")
 	post(`{"auth-down":"yes"}`).want(400)
 	post(`{"auth-down":2}`).want(400)
+	post(`{"auth-down":{"rate":1,"often":true}}`).want(400)
+	post(`{"auth-down":{"rate":1,"delay":"long"}}`).want(400)
 	post(`[`).want(400)
 	if s.Faults()[AuthDown] != 0 {
 		t.Error("a refused request switched something on")

@@ -235,6 +235,7 @@ func (s *Simulator) Start() error {
 		s.inspect = s.newServer(s.InspectHandler())
 		s.serve("inspection", s.inspect, inspectListener)
 	}
+	s.log.WithFields(logrus.Fields{"listen": s.address, "identities": len(s.world.all())}).Info("Simulator listens")
 	return nil
 }
 

@@ -106,6 +106,10 @@ func (c *call) checkCertificate() *answer {
 		a := failure(http.StatusForbidden, "Forbidden", "The certificate is not one of this organisation's.")
 		return &a
 	}
+	if strings.HasPrefix(peers[0].Subject.SerialNumber, "UI:DK-E:") {
+		a := failure(http.StatusForbidden, "Forbidden", "The certificate is an employee's.")
+		return &a
+	}
 	if f := c.faults[CertWithoutRight]; f != nil && f.Value != "alert" && c.on(CertWithoutRight) {
 		a := failure(f.status(http.StatusForbidden), "Forbidden", "The certificate does not have the right to the IdM services.")
 		return &a

@@ -22,6 +22,8 @@ func TestClientCertificates(t *testing.T) {
 	connect(t, s, strangersCertificate(t)).post(EndpointAuthenticate, "").broken()
 	otherCVR := certstest.MustIssue(t, s.Authority(), certstest.LeafOptions{CVR: "99900099"}).TLS()
 	connect(t, s, otherCVR).post(EndpointAuthenticate, "").want(http.StatusForbidden)
+	employee := certstest.MustIssue(t, s.Authority(), certstest.LeafOptions{CVR: s.CVR(), Employee: true}).TLS()
+	connect(t, s, employee).post(EndpointAuthenticate, "").want(http.StatusForbidden)
 	renewed := certstest.MustIssue(t, s.Authority(), certstest.LeafOptions{CVR: s.CVR()}).TLS()
 	connect(t, s, renewed).post(EndpointAuthenticate, "").want(http.StatusOK)
 	old := certstest.MustIssue(t, s.Authority(), certstest.LeafOptions{CVR: s.CVR(), OCES2: true}).TLS()
