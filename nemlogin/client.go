@@ -186,6 +186,7 @@ func (c *Client) send(ctx context.Context, transport http.RoundTripper, call cal
 
 	resp, err := transport.RoundTrip(req)
 	if err == nil {
+		defer resp.Body.Close()
 		return c.judge(ctx, call, resp)
 	}
 	if e, ok := errors.AsType[*Error](err); ok {

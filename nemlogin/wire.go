@@ -185,6 +185,5 @@ func bodyOf(resp *http.Response) ([]byte, error) {
 	if whole, ok := resp.Body.(*wholeBody); ok {
 		return whole.data, whole.err
 	}
-	defer resp.Body.Close()
 	return io.ReadAll(resp.Body)
 }
