@@ -78,17 +78,17 @@ func (b *Bridge) observe(ctx context.Context, ids []*Identity, progress Progress
 // each runs do for 0 … n-1, several at a time. The first error ends it. A panic in do becomes one in the caller, so that
 // it is reported like any other.
 func (b *Bridge) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(b.o.Concurrency)
 	for i := range n {
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
+			if working.Err() != nil {
+				return context.Cause(working)
 			}
-			return do(ctx, i)
+			return do(working, i)
 		})
 	}
 	if err := group.Wait(); err != nil {
