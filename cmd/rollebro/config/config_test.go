@@ -82,7 +82,7 @@ func TestDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, c.NemLogin.Administrators); diff != "" {
 		t.Errorf("administrators (-want +got):\n%s", diff)
 	}
-	if c.Schedule.Minute != nil || c.NemLogin.Timeout != 3*time.Minute || c.Retention.Plans != 90*24*time.Hour {
+	if c.Schedule.Minute != nil || c.NemLogin.Timeout != 3*time.Minute || c.Retention.Plans != 730*24*time.Hour {
 		t.Errorf("minute %v, timeout %v, plans %v", c.Schedule.Minute, c.NemLogin.Timeout, c.Retention.Plans)
 	}
 }
@@ -196,6 +196,9 @@ func TestPrecedence(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, origins[name], want)
 		}
 	}
+	if !c.IsSet("rc.log.level") || c.IsSet("rc.log.format") || c.IsSet("rc.unheard.of") {
+		t.Errorf("set: level %v, format %v", c.IsSet("rc.log.level"), c.IsSet("rc.log.format"))
+	}
 	if c.Web.Listen != ":2" || c.Guard.Limits.RemovalsCount != 7 || c.Log.Level != "warn" {
 		t.Errorf("listen %q, removals %d, level %q", c.Web.Listen, c.Guard.Limits.RemovalsCount, c.Log.Level)
 	}
@@ -270,7 +273,7 @@ func TestEverythingWrongIsReportedAtOnce(t *testing.T) {
 		`cron.nemlogin.fullSync = "TZ=0" (environment variable cron.nemlogin.fullSync): must be six cron fields: second minute hour day month weekday, e.g. 0 17 10 * * *, or - for never`,
 		`rc.schedule.minute = "60" (environment variable rc.schedule.minute): must be a whole number from 0 to 59`,
 		`rc.schedule.quiet = "night" (environment variable rc.schedule.quiet): must be a time of the day such as 23:00-06:00`,
-		`rc.log.level = "loud\nfake line" (environment variable RC_LOG_LEVEL): must be debug, info, warn or error`,
+		`rc.log.level = "loud\nfake line" (environment variable RC_LOG_LEVEL): must be debug, info, warn, warning or error`,
 		`rc.web.tlsCertificate: missing; it is needed with rc.web.tlsKey`,
 	)
 }

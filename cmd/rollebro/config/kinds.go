@@ -118,8 +118,8 @@ func storeText(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
-func secret(name, help string, field func(*Config) *Secret) Setting {
-	return Setting{Name: name, Kind: KindText, Secret: true, Help: help, store: func(c *Config, value string) error {
+func secret(name, help string, field func(*Config) *Secret, file func(*Config) *string) Setting {
+	return Setting{Name: name, Kind: KindText, Secret: true, Help: help, storeFile: storeText(file), store: func(c *Config, value string) error {
 		*field(c) = Secret(value)
 		return nil
 	}}

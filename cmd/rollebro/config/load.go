@@ -165,25 +165,34 @@ func (l *loader) readSecretFiles() {
 			l.problem(setting.Name, "", own.origin, "set together with %s (%s); set only one of them", l.table[twin].Name, file.origin)
 			continue
 		}
-		data, err := readSmall(file.value)
-		text := strings.TrimRight(string(bytes.TrimPrefix(data, []byte("\ufeff"))), "\r\n")
-		switch {
-		case err != nil:
-			l.problem(l.table[twin].Name, file.value, file.origin, "%s", fileFault(err))
-		case !utf8.ValidString(text):
-			l.problem(l.table[twin].Name, file.value, file.origin, "the file is not text in UTF-8")
-		case text == "":
-			l.problem(l.table[twin].Name, file.value, file.origin, "the file is empty")
-		default:
-			l.given[row] = entry{name: setting.Name, value: text, origin: "file " + file.value}
+		text, err := ReadSecretFile(file.value)
+		if err != nil {
+			l.problem(l.table[twin].Name, file.value, file.origin, "%s", err)
+			continue
 		}
+		l.given[row] = entry{name: setting.Name, value: text, origin: "file " + file.value}
 	}
+}
+
+// ReadSecretFile reads a secret from a file and leaves out the line end at its end. The error doesn't repeat the file's name.
+func ReadSecretFile(path string) (string, error) {
+	data, err := readSmall(path)
+	text := strings.TrimRight(string(bytes.TrimPrefix(data, []byte("\ufeff"))), "\r\n")
+	switch {
+	case err != nil:
+		return "", errors.New(fileFault(err))
+	case !utf8.ValidString(text):
+		return "", errors.New("the file is not text in UTF-8")
+	case text == "":
+		return "", errors.New("the file is empty")
+	}
+	return text, nil
 }
 
 // apply checks every value and fills the config. An empty value counts as not set.
 func (l *loader) apply() {
 	for row, setting := range l.table {
-		text, origin := setting.Default, "default"
+		text, origin := setting.Default, originDefault
 		e, ok := l.given[row]
 		if ok && !setting.Secret {
 			e.value = strings.TrimSpace(e.value)

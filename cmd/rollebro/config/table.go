@@ -24,6 +24,8 @@ type Setting struct {
 
 	// store checks the value and puts it into c. Its error says what is allowed and never repeats the value.
 	store func(c *Config, value string) error
+	// storeFile puts the name of a secret's file into c.
+	storeFile func(c *Config, value string) error
 }
 
 // fileSuffix makes the name of a secret's twin.
@@ -42,7 +44,7 @@ func Settings() []Setting {
 				table = append(table, Setting{
 					Name: s.Name + fileSuffix, Kind: KindPath, Ignored: s.Ignored,
 					Help:  "File that " + s.Name + " is read from instead; a line end at its end is left out.",
-					store: func(*Config, string) error { return nil }, // read by Load, for its origin and its own faults
+					store: s.storeFile, // Load reads the file, for its origin and its own faults
 				})
 			}
 		}
@@ -57,7 +59,7 @@ func organisationSettings() []Setting {
 		{
 			Name: "rc.customer.apikey", Kind: KindText, Secret: true, Ignored: true,
 			Help:  "Accepted because OS2rollekatalog documents it; it has no effect there or here.",
-			store: func(*Config, string) error { return nil },
+			store: func(*Config, string) error { return nil }, storeFile: func(*Config, string) error { return nil },
 		},
 	}
 }
@@ -70,7 +72,8 @@ func nemLoginSettings() []Setting {
 		path(p+"keystoreLocation", "The organisation's certificate with its key: a PKCS#12 file (.p12, .pfx).",
 			func(c *Config) *string { return &c.NemLogin.KeystoreLocation }),
 		secret(p+"keystorePassword", "Password of the keystore.",
-			func(c *Config) *Secret { return &c.NemLogin.KeystorePassword }),
+			func(c *Config) *Secret { return &c.NemLogin.KeystorePassword },
+			func(c *Config) *string { return &c.NemLogin.KeystorePasswordFile }),
 		boolean(p+"userDryRunOnly", true, "Reads everything and writes nothing to MitID Erhverv.",
 			func(c *Config) *bool { return &c.NemLogin.UserDryRunOnly }),
 		httpsURL(p+"baseUrl", "https://services.nemlog-in.dk", "Where MitID Erhverv's interface is.",
@@ -131,7 +134,8 @@ func databaseSettings() []Setting {
 		text("spring.datasource.username", "", "Name to sign in to the database with.",
 			func(c *Config) *string { return &c.Database.Username }),
 		secret("spring.datasource.password", "Password to sign in to the database with.",
-			func(c *Config) *Secret { return &c.Database.Password }),
+			func(c *Config) *Secret { return &c.Database.Password },
+			func(c *Config) *string { return &c.Database.PasswordFile }),
 		{
 			Name: "spring.datasource.driver-class-name", Kind: KindText, Ignored: true,
 			Help:  "Accepted because OS2rollekatalog has it; the URL says it all.",
@@ -189,11 +193,11 @@ func scheduleSettings() []Setting {
 
 func operationSettings() []Setting {
 	return []Setting{
-		days("rc.retention.plans", 90, "Days that plans are kept.",
+		days("rc.retention.plans", 730, "Days that plans are kept.",
 			func(c *Config) *time.Duration { return &c.Retention.Plans }),
-		days("rc.retention.runs", 365, "Days that the records of runs are kept.",
+		days("rc.retention.runs", 730, "Days that the records of runs are kept.",
 			func(c *Config) *time.Duration { return &c.Retention.Runs }),
-		choice("rc.log.level", "info", []string{"debug", "info", "warn", "error"}, "The least important lines that are logged.",
+		choice("rc.log.level", "info", []string{"debug", "info", "warn", "warning", "error"}, "The least important lines that are logged.",
 			func(c *Config) *string { return &c.Log.Level }),
 		choice("rc.log.format", "auto", []string{"auto", "text", "json"}, "How lines are logged; auto is text on a terminal and JSON elsewhere.",
 			func(c *Config) *string { return &c.Log.Format }),

@@ -54,6 +54,9 @@ type NemLogin struct {
 	Enabled          bool
 	KeystoreLocation string // path of a PKCS#12 file
 	KeystorePassword Secret
+	// KeystorePasswordFile is the file that KeystorePassword was read from, or empty. A new keystore may come with a new
+	// password: ReadSecretFile reads it again.
+	KeystorePasswordFile string
 	// UserDryRunOnly reads everything and writes nothing to MitID Erhverv.
 	UserDryRunOnly   bool
 	BaseURL          string // https, without a trailing slash
@@ -81,7 +84,9 @@ type Database struct {
 	URL      string // JDBC URL; empty: SQLite in the file rollebro.db
 	Username string
 	Password Secret
-	KeyFile  string // file with the key that CPR numbers are encrypted with; empty: beside the SQLite file
+	// PasswordFile is the file that Password was read from, or empty.
+	PasswordFile string
+	KeyFile      string // file with the key that CPR numbers are encrypted with; empty: beside the SQLite file
 }
 
 // Web is the one listener.
@@ -127,6 +132,19 @@ type Value struct {
 
 // Values returns every setting in the order of the table, with its value and where that came from.
 func (c *Config) Values() []Value { return c.values }
+
+// IsSet reports whether somebody has set the setting, other than by its default.
+func (c *Config) IsSet(name string) bool {
+	for i := range c.values {
+		if c.values[i].Setting.Name == name {
+			return c.values[i].Origin != originDefault
+		}
+	}
+	return false
+}
+
+// originDefault is where a value comes from that nobody has set.
+const originDefault = "default"
 
 // shown masks what must not be seen of a value.
 func (s Setting) shown(value string) string {
