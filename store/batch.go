@@ -131,7 +131,7 @@ func inChunks[T uint64 | string](values []T, fn func([]T) error) error {
 var timeType = reflect.TypeFor[time.Time]()
 
 // tidy makes a row storable and alike on both kinds of database: times in UTC with microseconds and never the zero time,
-// which MariaDB refuses; texts without broken UTF-8. It returns about how many bytes of text the row carries.
+// which MariaDB refuses (a time that may be missing becomes none, another one now); texts without broken UTF-8. It returns about how many bytes of text the row carries.
 func tidy(v reflect.Value, now time.Time) int {
 	size := 0
 	switch v.Kind() {
@@ -153,6 +153,10 @@ func tidy(v reflect.Value, now time.Time) int {
 		}
 		if v.Type().Elem() == timeType {
 			t := v.Elem().Interface().(time.Time) //nolint:forcetypeassert // the line above
+			if t.IsZero() {
+				v.SetZero()
+				return 0
+			}
 			u := micro(t)
 			v.Set(reflect.ValueOf(&u)) // the caller's time stays as it is
 		}

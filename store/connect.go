@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"net/url"
@@ -49,12 +50,17 @@ func (s *Store) openSQLite(ctx context.Context, t *target, o Options) error {
 	if s.keyFile == "" && t.file != "" {
 		s.keyFile = t.file + ".key"
 	}
+	var err error
 	if t.memory {
-		db, err := s.sqlitePool(ctx, sqliteDSN("", false), 1)
-		s.read, s.write = db, db
+		// Memory lives as long as a connection to it, and a transaction whose context ends takes its own one with it. So
+		// another one is kept.
+		dsn := sqliteDSN("", false)
+		if s.keep, err = s.sqlitePool(ctx, dsn, 1); err == nil {
+			s.write, err = s.sqlitePool(ctx, dsn, 1)
+		}
+		s.read = s.write
 		return err
 	}
-	var err error
 	if s.write, err = s.sqlitePool(ctx, sqliteDSN(t.file, false), 1); err != nil {
 		return err
 	}
@@ -77,9 +83,11 @@ func sqliteDSN(file string, readOnly bool) string {
 	if readOnly {
 		q.Add("_pragma", "query_only(1)")
 	}
-	path := ":memory:"
+	path := "/" + rand.Text()
 	if file != "" {
 		path = (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath()
+	} else {
+		q.Set("vfs", "memdb")
 	}
 	return "file:" + path + "?" + q.Encode()
 }

@@ -62,6 +62,7 @@ type Store struct {
 	dialect dialect
 	write   *gorm.DB // SQLite: one connection, so that writers queue here and not in the file lock
 	read    *gorm.DB // SQLite: several read-only connections; otherwise the same as write
+	keep    *gorm.DB // SQLite in memory: what keeps it there
 	place   string   // where the database is, for messages; no secrets
 	file    string   // SQLite: its file; empty for memory
 	log     logrus.FieldLogger
@@ -115,7 +116,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Close closes the connections.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*gorm.DB{s.read, s.write} {
+	for _, db := range []*gorm.DB{s.read, s.write, s.keep} {
 		if db == nil {
 			continue
 		}

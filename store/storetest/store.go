@@ -21,19 +21,19 @@ func Clock(now func() time.Time) Option {
 // SQLite returns a store on a new SQLite file, which is closed when the test ends.
 func SQLite(tb testing.TB, options ...Option) *store.Store {
 	tb.Helper()
-	return open(tb, store.Options{URL: "sqlite:" + filepath.Join(tb.TempDir(), "test.sqlite")}, options)
+	return openStore(tb, store.Options{URL: "sqlite:" + filepath.Join(tb.TempDir(), "test.sqlite")}, options)
 }
 
 // Memory returns a store on an SQLite database in memory: the quickest, with one connection.
 func Memory(tb testing.TB, options ...Option) *store.Store {
 	tb.Helper()
-	return open(tb, store.Options{URL: ":memory:"}, options)
+	return openStore(tb, store.Options{URL: ":memory:"}, options)
 }
 
 // MariaDBStore returns a store on a new database of the throw-away MariaDB, with a key file of its own.
 func MariaDBStore(tb testing.TB, options ...Option) *store.Store {
 	tb.Helper()
-	return open(tb, store.Options{URL: "mysql:" + MariaDB(tb), KeyFile: filepath.Join(tb.TempDir(), "test.key")}, options)
+	return openStore(tb, store.Options{URL: "mysql:" + MariaDB(tb), KeyFile: filepath.Join(tb.TempDir(), "test.key")}, options)
 }
 
 // Each runs a test once on SQLite and once on MariaDB, each with a store of its own, in parallel.
@@ -49,7 +49,7 @@ func Each(t *testing.T, test func(t *testing.T, s *store.Store), options ...Opti
 	})
 }
 
-func open(tb testing.TB, o store.Options, options []Option) *store.Store {
+func openStore(tb testing.TB, o store.Options, options []Option) *store.Store {
 	tb.Helper()
 	for _, option := range options {
 		option(&o)
