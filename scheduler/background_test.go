@@ -145,6 +145,46 @@ func TestWorkOfAnotherProcessAndOfABeforeTheStartIsFound(t *testing.T) {
 	})
 }
 
+// T17: dates that come due or pass are worked on within minutes of midnight, on the days of the clock change too, and again
+// until it succeeds.
+func TestT17DatesAreWorkedOnAfterMidnight(t *testing.T) {
+	t.Parallel()
+	for _, day := range []string{"02-10", "03-26", "03-27", "10-29", "10-30"} {
+		t.Run(day, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				midnight := copenhagen(t, "2000-"+day+" 00:00:00")
+				passUntil(t, midnight.AddDate(0, 0, -1).Format(time.DateTime))
+				m, rec, p := newMemory(), newRecorder(t), newPeople()
+				var failures atomic.Int32
+				opts := p.options(rec, func(context.Context) error {
+					if failures.Add(1) == 1 {
+						return errBoom
+					}
+					return nil
+				})
+				housekeeping := crons(t, scheduler.Hours{Minute: 59, Second: 59})[scheduler.JobHousekeeping]
+				opts.Jobs = append(opts.Jobs, rec.job(scheduler.JobHousekeeping, scheduler.LeaseReader, housekeeping, func(context.Context) error {
+					if now := time.Now(); !now.Before(midnight) && now.Before(midnight.Add(time.Hour)) {
+						p.mark()
+					}
+					return nil
+				}))
+				start(t, m, opts)
+				passUntil(t, "2000-"+day+" 00:00:00")
+				if got := len(rec.times(scheduler.JobPeople)); got != 0 {
+					t.Errorf("worked on %d times before midnight", got)
+				}
+				passUntil(t, "2000-"+day+" 00:06:00")
+				want := []string{day + " 00:04:59", day + " 00:05:59"}
+				if diff := cmp.Diff(want, rec.times(scheduler.JobPeople)); diff != "" || p.left() != 0 {
+					t.Errorf("%d left (-want +got):\n%s", p.left(), diff)
+				}
+			})
+		})
+	}
+}
+
 func TestQueueIsLeftToTheProcessThatHoldsTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

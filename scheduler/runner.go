@@ -66,7 +66,8 @@ type Job struct {
 }
 
 // Runner runs jobs once: under their lease, on the record, and with panics caught. The commands that do one thing use it
-// as it is; the Scheduler uses it for all it does. Its methods are safe for concurrent use.
+// as it is; the Scheduler uses it for all it does. A process has one, shared by all, and jobs of one lease that are run at
+// the same time wait for each other. Its methods are safe for concurrent use.
 type Runner struct {
 	Store    Store
 	CVR      string
@@ -79,6 +80,7 @@ type Runner struct {
 	once       sync.Once
 	mu         sync.Mutex
 	tokens     map[string]uint64 // by lease: the token it was last held with
+	turns      map[string]chan struct{}
 	unfinished []Run             // ended, but not yet stored as such
 }
 
@@ -102,7 +104,7 @@ func (r *Runner) setDefaults() {
 		if r.Metrics == nil {
 			r.Metrics = NewMetrics(nil)
 		}
-		r.tokens = make(map[string]uint64)
+		r.tokens, r.turns = make(map[string]uint64), make(map[string]chan struct{})
 	})
 }
 
@@ -129,6 +131,13 @@ func (r *Runner) run(ctx context.Context, job Job, trigger string, hooks runHook
 	if job.Lease == "" {
 		return r.record(ctx, job, trigger, hooks)
 	}
+	turn := r.turn(job.Lease)
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return Run{}, fmt.Errorf("waiting for another job under the lease %q: %w", job.Lease, context.Cause(ctx))
+	}
 	held, hold, err := Acquire(ctx, LeaseOptions{
 		Store: r.Store, Name: job.Lease, Owner: r.Owner, TTL: r.LeaseTTL, Now: r.Now, Logger: r.Logger,
 	})
@@ -142,6 +151,16 @@ func (r *Runner) run(ctx context.Context, job Job, trigger string, hooks runHook
 		return Run{}, err
 	}
 	return r.record(held, job, trigger, hooks)
+}
+
+// turn has room for one: the lease alone would let this process in twice, and the first to end would give it away.
+func (r *Runner) turn(lease string) chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.turns[lease] == nil {
+		r.turns[lease] = make(chan struct{}, 1)
+	}
+	return r.turns[lease]
 }
 
 // tidyUp marks the runs that dead processes left behind, when the lease comes from another process or this one is new.

@@ -171,6 +171,44 @@ func TestRestartAfterAKill(t *testing.T) {
 	})
 }
 
+// A job that is run beside the scheduler, with the same runner, waits for the scheduler's and keeps the lease from nobody.
+func TestOneRunnerRunsOneJobOfALeaseAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, rec := newMemory(), newRecorder(t)
+		runner := &scheduler.Runner{Store: m, CVR: cvr}
+		s := start(t, m, scheduler.Options{Runner: runner, Jobs: []scheduler.Job{
+			rec.job(scheduler.JobReconcile, scheduler.LeaseWriter, "", lasts(time.Minute)),
+		}})
+		if err := s.Trigger(scheduler.JobReconcile); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, err := runner.Run(t.Context(), rec.job(scheduler.JobImport, scheduler.LeaseWriter, "", func(context.Context) error {
+			if running := s.Running(); len(running) != 0 {
+				t.Errorf("at the same time: %v", running)
+			}
+			return nil
+		}), scheduler.TriggerCommand, nil); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(began); waited != time.Minute {
+			t.Errorf("waited %v", waited)
+		}
+		if err := s.Trigger(scheduler.JobReconcile); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		run, err := runner.Run(ctx, rec.job(scheduler.JobImport, scheduler.LeaseWriter, "", nil), scheduler.TriggerCommand, nil)
+		if !errors.Is(err, context.DeadlineExceeded) || run.ID != 0 {
+			t.Errorf("who would not wait got %+v, %v", run, err)
+		}
+	})
+}
+
 // A process that runs on finds what another one, which held the lease in between, left behind.
 func TestRunsOfADeadNeighbourAreMarked(t *testing.T) {
 	t.Parallel()
