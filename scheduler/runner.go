@@ -81,7 +81,7 @@ type Runner struct {
 	mu         sync.Mutex
 	tokens     map[string]uint64 // by lease: the token it was last held with
 	turns      map[string]chan struct{}
-	unfinished []Run             // ended, but not yet stored as such
+	unfinished []Run // ended, but not yet stored as such
 }
 
 func silent() logrus.FieldLogger {
