@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -59,6 +60,7 @@ func (m *commit) jobFunctionRoles() error {
 		if err := own(&role.CVR, m.c.CVR); err != nil {
 			return err
 		}
+		role.Identifier = strings.ToValidUTF8(role.Identifier, "\uFFFD") // as it is stored
 		if there := known[keyOf(&role)]; role.ID == 0 && there != nil {
 			become[i] = there
 			continue
@@ -113,7 +115,7 @@ func (m *commit) knownRoles(given []*rolecatalog.JobFunctionRole) (map[roleKey]*
 	var identifiers []string
 	for _, g := range given {
 		if g.ID == 0 {
-			identifiers = append(identifiers, g.Identifier)
+			identifiers = append(identifiers, strings.ToValidUTF8(g.Identifier, "\uFFFD"))
 		}
 	}
 	if len(identifiers) == 0 {

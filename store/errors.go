@@ -21,7 +21,7 @@ var (
 	ErrAmbiguous   = errors.New("more than one plan begins like this; give more of its id")
 	ErrNoKey       = errors.New("no key file is set for CPR numbers, so they can't be stored or read")
 	ErrWrongKey    = errors.New("the key file is not the one that this database's CPR numbers were encrypted with")
-	ErrKeyMissing  = errors.New("the database holds CPR numbers, and the key file that they were encrypted with is not there")
+	ErrKeyMissing  = errors.New("the key file that this database's CPR numbers are encrypted with is not there")
 	ErrBackup      = errors.New("MariaDB and MySQL are backed up by their own tool: mariadb-dump --single-transaction DATABASE")
 	ErrBrokenChain = errors.New("the audit trail has been changed")
 	ErrInvalid     = errors.New("can't be stored")
