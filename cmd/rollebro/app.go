@@ -63,7 +63,12 @@ func (p *program) openStore(ctx context.Context, c *config.Config, noMigration b
 		return s, nil
 	}
 	err = fmt.Errorf("opening the database: %w", err)
-	if ctx.Err() != nil || errors.Is(err, store.ErrNewerSchema) {
+	for _, told := range []error{store.ErrNewerSchema, store.ErrKeyMissing, store.ErrWrongKey} {
+		if errors.Is(err, told) { // says itself what to do
+			return nil, err
+		}
+	}
+	if ctx.Err() != nil {
 		return nil, err
 	}
 	return nil, &exitError{code: exitConfig, err: advise(err, "Check spring.datasource.url, .username and .password; \"rollebro config show\" shows what is set.")}

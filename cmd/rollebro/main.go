@@ -44,10 +44,15 @@ type program struct {
 	backoff []time.Duration // of looking again at writes that don't show yet
 }
 
-// run is the whole program, and returns its exit code. The first signal ends ctx, so that the command comes to an orderly
-// end; the second kills the process.
-func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+// run is the whole program, and returns its exit code.
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, log: newLogger(stderr)}
+	return p.run(ctx, args)
+}
+
+// run runs one command and returns the exit code. The first signal ends ctx, so that the command comes to an orderly end;
+// the second kills the process.
+func (p *program) run(ctx context.Context, args []string) (code int) {
 	defer func() {
 		if v := recover(); v != nil {
 			code = p.report(&panicError{value: v, stack: debug.Stack()})

@@ -40,7 +40,7 @@ in plain HTTP for this machine only: /simulator/state, /simulator/requests,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.Listen, "listen", simulator.DefaultListen, "`address` to serve the calls on, with TLS and client certificates")
+	f.StringVar(&opts.Listen, "listen", simulator.DefaultListen, "`address` to serve the calls on, with mutual TLS")
 	f.StringVar(&opts.Inspect, "inspect", simulator.DefaultInspect, "`address` of this machine to be looked at on; \"\" for none")
 	f.StringVar(&dir, "dir", "", "`directory` to write keystore, users and settings to")
 	f.IntVar(&opts.Users, "users", 100, "`number` of users")

@@ -119,7 +119,7 @@ func badFile(name string, wrong error, rows rolecatalog.RowErrors) error {
 		lines = append(lines[:maxFaults], fmt.Sprintf("… and %d more", all-maxFaults))
 	}
 	return advise(errors.New(strings.Join(lines, "\n")), "Nothing was loaded. Mend %s in %s and load it again.",
-		counted(all, "this fault", "these "+strconv.Itoa(all)+" faults"), printable(name))
+		counted(all, "fault", "faults"), printable(name))
 }
 
 func (p *program) usersListCommand() *cobra.Command {
