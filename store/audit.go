@@ -85,8 +85,18 @@ func tidyAudit(e *rolecatalog.AuditEvent, now time.Time) {
 		text *string
 		most int
 	}{
-		{&e.CVR, 16}, {&e.Actor, 255}, {&e.Action, 64}, {&e.Identity, 64}, {&e.User, 255}, {&e.Role, 64}, {&e.ScopeType, 64},
-		{&e.ScopeValue, 255}, {&e.Reason, 1 << 20}, {&e.Plan, 128}, {&e.Outcome, 32}, {&e.Detail, 1 << 20},
+		{&e.CVR, 16},
+		{&e.Actor, 255},
+		{&e.Action, 64},
+		{&e.Identity, 64},
+		{&e.User, 255},
+		{&e.Role, 64},
+		{&e.ScopeType, 64},
+		{&e.ScopeValue, 255},
+		{&e.Reason, 1 << 20},
+		{&e.Plan, 128},
+		{&e.Outcome, 32},
+		{&e.Detail, 1 << 20},
 	} {
 		*f.text = cut(*f.text, f.most)
 	}

@@ -16,6 +16,7 @@ import (
 func TestTamperedAuditIsFound(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		t.Helper()
 		ctx := t.Context()
 		for range 4 {
 			must(t, s.Commit(ctx, &rolecatalog.Changes{CVR: storetest.CVR, Audit: []rolecatalog.AuditEvent{{

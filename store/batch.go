@@ -152,7 +152,7 @@ func tidy(v reflect.Value, now time.Time) int {
 			return 0
 		}
 		if v.Type().Elem() == timeType {
-			t := v.Elem().Interface().(time.Time) //nolint:forcetypeassert // the line above
+			t := *v.Interface().(*time.Time) //nolint:forcetypeassert,errcheck // by the type above
 			if t.IsZero() {
 				v.SetZero()
 				return 0
@@ -163,7 +163,7 @@ func tidy(v reflect.Value, now time.Time) int {
 		return 32
 	case reflect.Struct:
 		if v.Type() == timeType {
-			t := v.Interface().(time.Time) //nolint:forcetypeassert // the line above
+			t := v.Interface().(time.Time) //nolint:forcetypeassert,errcheck // by the type above
 			if t.IsZero() {
 				t = now
 			}
@@ -184,8 +184,8 @@ func tidy(v reflect.Value, now time.Time) int {
 // columnsOf counts a row type's columns.
 func columnsOf(t reflect.Type) int {
 	n := 0
-	for i := range t.NumField() {
-		switch f := t.Field(i); {
+	for f := range t.Fields() {
+		switch {
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
 			n += columnsOf(f.Type)
 		case f.IsExported() && f.Tag.Get("gorm") != "-":

@@ -132,7 +132,7 @@ func (s *Store) lockedState(tx *gorm.DB, cvr string) (rolecatalog.State, error) 
 		return state, err
 	}
 	// Any minute but the first and last few of the hour, when everybody else's jobs run.
-	first := rolecatalog.State{CVR: cvr, Minute: 3 + rand.IntN(54)}
+	first := rolecatalog.State{CVR: cvr, Minute: 3 + rand.IntN(54)} //nolint:gosec // nobody gains by guessing it
 	if err := insert(s, tx, "bridge_states", []rolecatalog.State{first}, &clause.OnConflict{DoNothing: true}); err != nil {
 		return state, err
 	}

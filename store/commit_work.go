@@ -33,17 +33,17 @@ func (m *commit) attempts() error {
 // clearAttempts deletes by key, a hundred at a time.
 func (m *commit) clearAttempts() error {
 	for part := range slices.Chunk(m.c.ClearedAttempts, 100) {
-		var any []clause.Expression
+		var keys []clause.Expression
 		for _, a := range part {
 			if err := own(&a.CVR, m.c.CVR); err != nil {
 				return err
 			}
-			any = append(any, clause.And(
+			keys = append(keys, clause.And(
 				clause.Eq{Column: "cvr", Value: a.CVR}, clause.Eq{Column: "identity", Value: a.Identity},
 				clause.Eq{Column: "verb", Value: a.Verb}, clause.Eq{Column: "role", Value: a.Role},
 				clause.Eq{Column: "scope_type", Value: a.ScopeType}, clause.Eq{Column: "scope_value", Value: a.ScopeValue}))
 		}
-		if err := m.tx.Table("attempts").Where(clause.Or(any...)).Delete(&rolecatalog.Attempt{}).Error; err != nil {
+		if err := m.tx.Table("attempts").Where(clause.Or(keys...)).Delete(&rolecatalog.Attempt{}).Error; err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func (m *commit) mark() error {
 				r.UserID = r.Of.ID
 			}
 		}
-		r.Version = int64(version) + int64(i) //nolint:gosec // counts from 1
+		r.Version = int64(version) + int64(i)
 	}
 	earlier := "MIN(work.next_try_at, excluded.next_try_at)"
 	if m.s.dialect.mysql {

@@ -73,7 +73,8 @@ func (s *Store) openSQLite(ctx context.Context, t *target, o Options) error {
 func sqliteDSN(file string, readOnly bool) string {
 	q := url.Values{}
 	q.Set("_txlock", "immediate")
-	q.Add("_pragma", "busy_timeout(10000)")
+	// Short, since a statement that waits in here doesn't see its context end; Store.again goes on waiting.
+	q.Add("_pragma", "busy_timeout(500)")
 	if file != "" {
 		q.Add("_pragma", "journal_mode(WAL)")
 	}
@@ -99,7 +100,8 @@ func (s *Store) sqlitePool(ctx context.Context, dsn string, connections int) (*g
 	}
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections) // opening one runs all the pragmas; and memory is gone with its last connection
-	if err := pool.PingContext(ctx); err != nil {
+	// When two processes open a new file at once, one of them can't change it to WAL and isn't made to wait either.
+	if err := s.again(ctx, func() error { return pool.PingContext(ctx) }); err != nil {
 		_ = pool.Close()
 		return nil, s.mapError(ctx, "opening the database", err)
 	}

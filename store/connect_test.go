@@ -27,15 +27,16 @@ func TestSQLitePragmas(t *testing.T) {
 	t.Parallel()
 	s := storetest.SQLite(t)
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "foreign_keys": "1", "synchronous": "1", "busy_timeout": "10000", "trusted_schema": "0", "query_only": "0",
+		"journal_mode": "wal", "foreign_keys": "1", "synchronous": "1", "busy_timeout": "500", "trusted_schema": "0", "query_only": "0",
 	} {
 		for name, db := range map[string]*gorm.DB{"writing": s.DB(), "reading": s.ReadDB()} {
 			var got string
 			must(t, db.Raw("PRAGMA "+pragma).Scan(&got).Error)
 			if pragma == "query_only" && name == "reading" {
-				want = "1"
-			}
-			if got != want {
+				if got != "1" {
+					t.Errorf("reading connections may write")
+				}
+			} else if got != want {
 				t.Errorf("%s connections have %s = %q, want %q", name, pragma, got, want)
 			}
 		}
@@ -53,8 +54,8 @@ func TestSQLitePragmas(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := other.Update(ctx, func(*gorm.DB) error { return nil }); err == nil {
-		t.Error("two writing transactions at once")
+	if err := other.Update(ctx, func(*gorm.DB) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second writing transaction: %v", err)
 	}
 	// Meanwhile everybody reads.
 	if _, err := other.Domains(t.Context()); err != nil {
@@ -138,7 +139,7 @@ func TestSQLiteFileErrors(t *testing.T) {
 		other:                            "is not a SQLite database",
 		filepath.Join(dir, "no", "x.db"): "check that its directory exists",
 		dir:                              "can't open",
-		filepath.Join(dir, "x\x00.db"):   "zero byte",
+		dir + "/x\x00.db":                "zero byte",
 	} {
 		s, err := store.Open(t.Context(), store.Options{URL: file})
 		if err == nil {

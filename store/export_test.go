@@ -8,16 +8,24 @@ import (
 
 // What the tests reach into.
 
-// ParseURL returns what a URL means: place, user, warnings; and whether the connection is encrypted.
-func ParseURL(url, username, password string) (place, user, secret string, encrypted bool, warnings []string, err error) {
+// Target is what a URL means.
+type Target struct {
+	Place, User, Password string
+	Encrypted             bool
+	Warnings              []string
+}
+
+// ParseURL reads a URL.
+func ParseURL(url, username, password string) (Target, error) {
 	t, err := parseURL(url, username, password)
 	if err != nil {
-		return "", "", "", false, nil, err
+		return Target{}, err
 	}
-	if t.mysql == nil {
-		return t.place(), "", "", false, t.warnings, nil
+	out := Target{Place: t.place(), Warnings: t.warnings}
+	if t.mysql != nil {
+		out.User, out.Password, out.Encrypted = t.mysql.User, t.mysql.Passwd, t.mysql.TLS != nil
 	}
-	return t.place(), t.mysql.User, t.mysql.Passwd, t.mysql.TLS != nil, t.warnings, nil
+	return out, nil
 }
 
 // DB returns the writing connections.

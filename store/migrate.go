@@ -32,7 +32,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return s.migrateMySQL(ctx, conn.Session(&gorm.Session{NewDB: true, Context: ctx}))
 		})
 	} else {
-		err = s.runMigrations(ctx, s.write.WithContext(ctx))
+		err = s.again(ctx, func() error { return s.runMigrations(ctx, s.write.WithContext(ctx)) })
 	}
 	if err != nil {
 		return s.mapError(ctx, "migrating the database", err)

@@ -34,6 +34,7 @@ func asIs(o *store.Options) { o.NoMigration = true }
 func TestSchemaGolden(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		t.Helper()
 		file := filepath.Join("testdata", "schema."+s.Dialect()+".sql")
 		got := schemaOf(t, s)
 		if *update {
@@ -88,6 +89,7 @@ func TestMigrationIDs(t *testing.T) {
 func TestInterruptedMigrationResumes(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		t.Helper()
 		ctx, n := t.Context(), len(store.Migrations())
 		pending, err := s.Pending(ctx)
 		must(t, err)
@@ -132,6 +134,7 @@ func TestInterruptedMigrationResumes(t *testing.T) {
 func TestNewerSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		t.Helper()
 		ctx := t.Context()
 		must(t, s.DB().Exec("INSERT INTO migrations (id) VALUES ('209901010000-future')").Error)
 		err := s.Migrate(ctx)

@@ -11,15 +11,18 @@ var migrations = []migration{
 	{"202611210002-installation", createTable{name: "installation", columns: `
 	name $key(64) NOT NULL PRIMARY KEY,
 	value $text NOT NULL`}},
-	{"202611210003-domains", createTable{name: "domains", columns: `
+	{"202611210003-domains", createTable{
+		name: "domains", columns: `
 	id $id,
 	name $key(255) NOT NULL,
 	name_key $key(255) NOT NULL,
 	parent_id $ref,
 	created_at $time NOT NULL,
 	FOREIGN KEY (parent_id) REFERENCES domains (id)`,
-		indexes: []index{{"domains_name_key", "name_key", true}}}},
-	{"202611210004-users", createTable{name: "users", columns: `
+		indexes: []index{{"domains_name_key", "name_key", true}},
+	}},
+	{"202611210004-users", createTable{
+		name: "users", columns: `
 	id $id,
 	uuid $key(64) NOT NULL,
 	ext_uuid $key(128) NOT NULL,
@@ -47,8 +50,10 @@ var migrations = []migration{
 			{"users_ext_uuid", "ext_uuid", false},
 			{"users_nemlogin_uuid", "nemlogin_uuid", false},
 			{"users_cpr_index", "cpr_index", false},
-		}}},
-	{"202611210005-identities", createTable{name: "identities", columns: `
+		},
+	}},
+	{"202611210005-identities", createTable{
+		name: "identities", columns: `
 	cvr $key(16) NOT NULL,
 	uuid $key(64) NOT NULL,
 	user_id $ref NOT NULL,
@@ -61,8 +66,10 @@ var migrations = []migration{
 	observed_hash $key(128) NOT NULL,
 	retired_at $time,
 	PRIMARY KEY (cvr, uuid)`,
-		indexes: []index{{"identities_user", "cvr, user_id", false}}}},
-	{"202611210006-observed-grants", createTable{name: "observed_grants", columns: `
+		indexes: []index{{"identities_user", "cvr, user_id", false}},
+	}},
+	{"202611210006-observed-grants", createTable{
+		name: "observed_grants", columns: `
 	id $auto,
 	cvr $key(16) NOT NULL,
 	identity $key(64) NOT NULL,
@@ -76,14 +83,18 @@ var migrations = []migration{
 		indexes: []index{
 			{"observed_grants_identity", "cvr, identity", false},
 			{"observed_grants_role", "cvr, role, scope_type, scope_value", false},
-		}}},
-	{"202611210007-it-systems", createTable{name: "it_systems", columns: `
+		},
+	}},
+	{"202611210007-it-systems", createTable{
+		name: "it_systems", columns: `
 	id $id,
 	identifier $key(64) NOT NULL,
 	name $text NOT NULL,
 	created_at $time NOT NULL`,
-		indexes: []index{{"it_systems_identifier", "identifier", true}}}},
-	{"202611210008-system-roles", createTable{name: "system_roles", columns: `
+		indexes: []index{{"it_systems_identifier", "identifier", true}},
+	}},
+	{"202611210008-system-roles", createTable{
+		name: "system_roles", columns: `
 	id $id,
 	cvr $key(16) NOT NULL,
 	it_system_id $ref NOT NULL,
@@ -99,8 +110,10 @@ var migrations = []migration{
 		indexes: []index{
 			{"system_roles_uuid", "cvr, uuid", true},
 			{"system_roles_it_system", "it_system_id", false},
-		}}},
-	{"202611210009-job-function-roles", createTable{name: "job_function_roles", columns: `
+		},
+	}},
+	{"202611210009-job-function-roles", createTable{
+		name: "job_function_roles", columns: `
 	id $id,
 	cvr $key(16) NOT NULL,
 	it_system_id $ref NOT NULL,
@@ -117,8 +130,10 @@ var migrations = []migration{
 		indexes: []index{
 			{"job_function_roles_identifier", "cvr, it_system_id, identifier", true},
 			{"job_function_roles_it_system", "it_system_id", false},
-		}}},
-	{"202611210010-scope-rules", createTable{name: "scope_rules", columns: `
+		},
+	}},
+	{"202611210010-scope-rules", createTable{
+		name: "scope_rules", columns: `
 	id $id,
 	job_function_role_id $ref NOT NULL,
 	system_role_id $ref NOT NULL,
@@ -130,8 +145,10 @@ var migrations = []migration{
 		indexes: []index{
 			{"scope_rules_job_function_role", "job_function_role_id", false},
 			{"scope_rules_system_role", "system_role_id", false},
-		}}},
-	{"202611210011-assignments", createTable{name: "assignments", columns: `
+		},
+	}},
+	{"202611210011-assignments", createTable{
+		name: "assignments", columns: `
 	id $id,
 	cvr $key(16) NOT NULL,
 	user_id $ref NOT NULL,
@@ -149,8 +166,10 @@ var migrations = []migration{
 			{"assignments_role", "job_function_role_id, user_id", false},
 			{"assignments_start", "cvr, start_date", false},
 			{"assignments_stop", "cvr, stop_date", false},
-		}}},
-	{"202611210012-assignment-values", createTable{name: "assignment_values", columns: `
+		},
+	}},
+	{"202611210012-assignment-values", createTable{
+		name: "assignment_values", columns: `
 	id $id,
 	assignment_id $ref NOT NULL,
 	system_role_id $ref NOT NULL,
@@ -161,8 +180,10 @@ var migrations = []migration{
 		indexes: []index{
 			{"assignment_values_assignment", "assignment_id", false},
 			{"assignment_values_system_role", "system_role_id", false},
-		}}},
-	{"202611210013-scope-numbers", createTable{name: "scope_numbers", columns: `
+		},
+	}},
+	{"202611210013-scope-numbers", createTable{
+		name: "scope_numbers", columns: `
 	id $id,
 	cvr $key(16) NOT NULL,
 	scope_type $key(64) NOT NULL,
@@ -171,7 +192,8 @@ var migrations = []migration{
 	gone_at $time,
 	created_at $time NOT NULL,
 	updated_at $time NOT NULL`,
-		indexes: []index{{"scope_numbers_value", "cvr, scope_type, value", true}}}},
+		indexes: []index{{"scope_numbers_value", "cvr, scope_type, value", true}},
+	}},
 	{"202611210014-bridge-states", createTable{name: "bridge_states", columns: `
 	cvr $key(16) NOT NULL PRIMARY KEY,
 	generation $int NOT NULL,
@@ -190,7 +212,8 @@ var migrations = []migration{
 	quarantine_plan $key(128) NOT NULL,
 	minute $int NOT NULL,
 	version $int NOT NULL`}},
-	{"202611210015-plans", createTable{name: "plans", columns: `
+	{"202611210015-plans", createTable{
+		name: "plans", columns: `
 	cvr $key(16) NOT NULL,
 	id $key(128) NOT NULL,
 	effect $key(128) NOT NULL,
@@ -211,7 +234,8 @@ var migrations = []migration{
 		indexes: []index{
 			{"plans_created", "cvr, created_at", false},
 			{"plans_effect", "cvr, effect", false},
-		}}},
+		},
+	}},
 	{"202611210016-plan-parts", createTable{name: "plan_parts", columns: `
 	cvr $key(16) NOT NULL,
 	plan_id $key(128) NOT NULL,
@@ -231,7 +255,8 @@ var migrations = []migration{
 	class $key(64) NOT NULL,
 	error $text NOT NULL,
 	PRIMARY KEY (cvr, identity, verb, role, scope_type, scope_value)`}},
-	{"202611210018-work", createTable{name: "work", columns: `
+	{"202611210018-work", createTable{
+		name: "work", columns: `
 	cvr $key(16) NOT NULL,
 	user_id $ref NOT NULL,
 	reason $text NOT NULL,
@@ -242,8 +267,10 @@ var migrations = []migration{
 	last_error $text NOT NULL,
 	created_at $time NOT NULL,
 	PRIMARY KEY (cvr, user_id)`,
-		indexes: []index{{"work_due", "cvr, next_try_at, user_id", false}}}},
-	{"202611210019-audit-events", createTable{name: "audit_events", columns: `
+		indexes: []index{{"work_due", "cvr, next_try_at, user_id", false}},
+	}},
+	{"202611210019-audit-events", createTable{
+		name: "audit_events", columns: `
 	id $id,
 	cvr $key(16) NOT NULL,
 	at $time NOT NULL,
@@ -267,7 +294,8 @@ var migrations = []migration{
 			{"audit_events_user", "user, id", false},
 			{"audit_events_plan", "plan, id", false},
 			{"audit_events_cvr", "cvr, id", false},
-		}}},
+		},
+	}},
 	{"202611210020-audit-head", createTable{name: "audit_head", columns: `
 	id $id,
 	last_id $ref NOT NULL,
@@ -278,7 +306,8 @@ var migrations = []migration{
 	token $ref NOT NULL,
 	acquired_at $time NOT NULL,
 	expires_at $time NOT NULL`}},
-	{"202611210022-runs", createTable{name: "runs", columns: `
+	{"202611210022-runs", createTable{
+		name: "runs", columns: `
 	id $id,
 	cvr $key(16) NOT NULL,
 	job $key(64) NOT NULL,
@@ -295,7 +324,8 @@ var migrations = []migration{
 			{"runs_job", "cvr, job, id", false},
 			{"runs_started", "cvr, started_at", false},
 			{"runs_outcome", "cvr, outcome", false},
-		}}},
+		},
+	}},
 	{"202611210030-first-sequences", seed{`INTO sequences (name, next_id) VALUES ('domains', 2), ('users', 1), ('it_systems', 2),
 	('system_roles', 1), ('job_function_roles', 1), ('scope_rules', 1), ('assignments', 1), ('assignment_values', 1),
 	('scope_numbers', 1), ('work', 1), ('runs', 1)`}},

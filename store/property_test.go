@@ -58,7 +58,8 @@ func TestBothDatabasesHoldTheSame(t *testing.T) {
 			t.Fatalf("what is stored (-SQLite +MariaDB):\n%s", diff)
 		}
 	})
-	if taken < checks {
+	t.Logf("%d changes were taken in %d checks", taken, checks)
+	if taken < checks/2 {
 		t.Errorf("only %d changes were taken in %d checks: nearly everything drawn is refused", taken, checks)
 	}
 	for _, s := range []*store.Store{lite, maria} {
@@ -107,7 +108,7 @@ var (
 
 func one[T any](t *rapid.T, all []T, what string) (T, bool) {
 	var none T
-	if len(all) == 0 || rapid.IntRange(0, 9).Draw(t, what+"?") == 0 {
+	if len(all) == 0 || rapid.IntRange(0, 19).Draw(t, what+"?") == 0 {
 		return none, false
 	}
 	return all[rapid.IntRange(0, len(all)-1).Draw(t, what)], true
@@ -123,7 +124,7 @@ func (w *writer) changes(t *rapid.T, step int) *rolecatalog.Changes {
 		if !known {
 			u = rolecatalog.User{UUID: fmt.Sprintf("%s-%d-%d", w.cvr, step, i), DomainID: 1}
 		}
-		u.UserID, u.Name = w.cvr+word.Draw(t, "user id"), word.Draw(t, "name")
+		u.UserID, u.Name = w.cvr+word.Draw(t, "user id")+word.Draw(t, "more of it"), word.Draw(t, "name")
 		u.NemLoginUUID, u.Deleted, u.DeletedAt = short.Draw(t, "uuid"), rapid.Bool().Draw(t, "deleted"), moment.Draw(t, "deleted at")
 		c.Users = append(c.Users, &u)
 	}
@@ -147,6 +148,9 @@ func (w *writer) changes(t *rapid.T, step int) *rolecatalog.Changes {
 		c.JobFunctionRoles = append(c.JobFunctionRoles, &r)
 	}
 	for range times("assignments") {
+		if len(w.users) == 0 || len(w.roles)+len(c.JobFunctionRoles) == 0 {
+			break // it could only be refused, and everything else with it
+		}
 		a, known := one(t, w.given, "assignment")
 		if !known {
 			u, _ := one(t, w.users, "holder")

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // saving says how rows of a table that have ids of their own are created and updated.
@@ -64,7 +65,7 @@ func save[T any](m *commit, p saving[T]) ([]T, error) {
 	if err := replace(m.s, m.tx, p.table, plain, []string{"id"}, p.columns); err != nil {
 		return nil, err
 	}
-	if err := replace(m.s, m.tx, p.table, wide, []string{"id"}, append(p.columns[:len(p.columns):len(p.columns)], p.extra...)); err != nil {
+	if err := replace(m.s, m.tx, p.table, wide, []string{"id"}, slices.Concat(p.columns, p.extra)); err != nil {
 		return nil, err
 	}
 	if err := insert(m.s, m.tx, p.table, created, nil); err != nil {

@@ -121,7 +121,7 @@ func (c createTable) statements(d dialect) ([]string, error) {
 		if d.mysql {
 			fmt.Fprintf(&b, ",\n\t%sKEY `%s` (%s)", kind, i.name, i.columns)
 		} else {
-			apart = append(apart, fmt.Sprintf("CREATE %sINDEX IF NOT EXISTS `%s` ON `%s` (%s)", kind, i.name, c.name, i.columns))
+			apart = append(apart, "CREATE "+kind+"INDEX IF NOT EXISTS `"+i.name+"` ON `"+c.name+"` ("+i.columns+")")
 		}
 	}
 	b.WriteString("\n)")

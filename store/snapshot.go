@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -184,7 +185,21 @@ func each(db *gorm.DB, columns, order string, fn func(*sql.Rows) error) (err err
 	return rows.Err()
 }
 
+// room makes a list large enough for what a query will give, so that it isn't copied as it grows.
+func room[T any](list *[]T, db *gorm.DB) error {
+	var n int64
+	if err := db.Session(&gorm.Session{}).Count(&n).Error; err != nil {
+		return err
+	}
+	*list = slices.Grow(*list, int(n))
+	return nil
+}
+
 func (r *snapshotReader) users(db *gorm.DB) error {
+	db = db.Session(&gorm.Session{})
+	if err := room(&r.snap.Users, db); err != nil {
+		return err
+	}
 	const columns = "id, uuid, ext_uuid, domain_id, user_id, user_key, name, email, nemlogin_uuid, disabled, disabled_at, deleted, " +
 		"deleted_time, created_at, updated_at"
 	return each(db, columns, "id", func(rows *sql.Rows) error {
@@ -197,6 +212,10 @@ func (r *snapshotReader) users(db *gorm.DB) error {
 }
 
 func (r *snapshotReader) identities(db *gorm.DB) error {
+	db = db.Session(&gorm.Session{})
+	if err := room(&r.snap.Identities, db); err != nil {
+		return err
+	}
 	const columns = "uuid, user_id, generation, adopted_at, read_at, gone_since, checked_at, last_error, observed_hash, retired_at"
 	return each(db, columns, "uuid", func(rows *sql.Rows) error {
 		i := rolecatalog.Identity{CVR: r.cvr}
@@ -208,10 +227,23 @@ func (r *snapshotReader) identities(db *gorm.DB) error {
 }
 
 func (r *snapshotReader) assignments(db *gorm.DB) error {
-	const columns = "id, user_id, job_function_role_id, start_date, stop_date, assigned_by, created_at, ended_by"
+	const columns = "id, user_id, job_function_role_id, start_date, stop_date, assigned_by, created_at"
+	db = db.Session(&gorm.Session{})
+	if err := room(&r.snap.Assignments, db); err != nil {
+		return err
+	}
+	// int64 is what drivers give: database/sql turns it into anything else by way of text. And few people assign a lot.
+	var id, user, role int64
+	persons := map[string]string{}
 	return each(db, columns, "id", func(rows *sql.Rows) error {
 		a := rolecatalog.Assignment{CVR: r.cvr}
-		err := rows.Scan(&a.ID, &a.UserID, &a.JobFunctionRoleID, &a.StartDate, &a.StopDate, &a.AssignedBy, &a.CreatedAt, &a.EndedBy)
+		err := rows.Scan(&id, &user, &role, &a.StartDate, &a.StopDate, &a.AssignedBy, &a.CreatedAt)
+		a.ID, a.UserID, a.JobFunctionRoleID = uint64(id), uint64(user), uint64(role)
+		if known, ok := persons[a.AssignedBy]; ok {
+			a.AssignedBy = known
+		} else {
+			persons[a.AssignedBy] = a.AssignedBy
+		}
 		r.snap.Assignments = append(r.snap.Assignments, a)
 		return err
 	})

@@ -69,7 +69,7 @@ type Store struct {
 	now     func() time.Time
 	keys    *keys
 	keyFile string
-	retried atomic.Int64 // transactions run again after a deadlock
+	retried atomic.Int64 // times that again has tried again
 }
 
 // Open opens the database, brings its schema up to date (unless Options.NoMigration) and checks that the key for CPR
@@ -146,7 +146,7 @@ func (s *Store) Dialect() string { return s.dialect.name }
 // Place says where the database is, without secrets.
 func (s *Store) Place() string { return s.place }
 
-// How often a transaction that was chosen to break a deadlock is run again, and the longest pause before the first.
+// How often what another transaction kept from succeeding is tried, and half the longest pause after the first time.
 const (
 	maxTries   = 10
 	firstPause = 5 * time.Millisecond
@@ -160,22 +160,28 @@ func (s *Store) update(ctx context.Context, doing string, fn func(tx *gorm.DB) e
 		// Every statement sees what others have committed, and no gaps are locked: fewer deadlocks.
 		opts.Isolation = sql.LevelReadCommitted
 	}
+	err := s.again(ctx, func() error { return s.write.WithContext(ctx).Transaction(fn, opts) })
+	if err != nil {
+		return s.mapError(ctx, doing, err)
+	}
+	return nil
+}
+
+// again calls fn until it succeeds, fails for a reason that doesn't pass, or has been tried often enough.
+func (s *Store) again(ctx context.Context, fn func() error) error {
 	for try := 1; ; try++ {
-		err := s.write.WithContext(ctx).Transaction(fn, opts)
-		if err == nil {
-			return nil
-		}
-		if try == maxTries || !passing(err) || ctx.Err() != nil {
-			return s.mapError(ctx, doing, err)
+		err := fn()
+		if err == nil || try == maxTries || !passing(err) || ctx.Err() != nil {
+			return err
 		}
 		s.retried.Add(1)
-		s.log.WithField("try", try).Debug("the database broke off a transaction; running it again")
-		pause := time.NewTimer(rand.N(firstPause << try))
+		s.log.WithField("try", try).Debug("the database was held by another; trying again")
+		pause := time.NewTimer(rand.N(firstPause << try)) //nolint:gosec // only to part those who collided
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return s.mapError(ctx, doing, err)
+			return err
 		}
 	}
 }

@@ -176,6 +176,7 @@ func together(n int, do func(i int) error) error {
 }
 
 func firstStart(t *testing.T, f *fixture) {
+	t.Helper()
 	found, err := f.Domains(t.Context())
 	check(t, err)
 	if len(found) != 1 || found[0].ID != 1 || found[0].Name != rolecatalog.PrimaryDomain || found[0].NameKey != "administrativt" {
@@ -198,6 +199,7 @@ func firstStart(t *testing.T, f *fixture) {
 }
 
 func domains(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	school, err := f.CreateDomain(ctx, " Skole ", nil)
 	check(t, err)
@@ -229,6 +231,7 @@ func names(all []rolecatalog.Domain) []string {
 }
 
 func state(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	first, err := f.State(ctx, CVR)
 	check(t, err)
@@ -270,6 +273,7 @@ func state(t *testing.T, f *fixture) {
 }
 
 func rollback(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	kept := f.user(t, "kept")
 	system, _ := f.role(t, "r")
@@ -313,6 +317,7 @@ func rollback(t *testing.T, f *fixture) {
 }
 
 func endedContext(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	u := &rolecatalog.User{DomainID: 1, UserID: "never"}
 	// It ends within the transaction.
@@ -340,6 +345,7 @@ func endedContext(t *testing.T, f *fixture) {
 }
 
 func oddValues(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	long := strings.Repeat("æøå€😀", 20_000) // 280 kB
 	u := f.user(t, "odd", func(u *rolecatalog.User) {
@@ -385,6 +391,7 @@ func oddValues(t *testing.T, f *fixture) {
 }
 
 func manyRows(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	const n = 6001 // more than one piece of an IN list
 	many := make([]*rolecatalog.User, n)

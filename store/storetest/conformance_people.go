@@ -11,6 +11,7 @@ import (
 )
 
 func users(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	school, err := f.CreateDomain(ctx, "Skole", nil)
 	check(t, err)
@@ -70,6 +71,7 @@ func users(t *testing.T, f *fixture) {
 }
 
 func spelling(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	all := []string{"aa", "Å", "a", "æ", "ae", "ø", "o", "ü", "y", "y ", " y", "ß", "ss", "😀", "😁", "å\u0301"}
 	for _, id := range all {
@@ -98,6 +100,7 @@ func spelling(t *testing.T, f *fixture) {
 }
 
 func cprNumbers(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	const cpr, second = "0102031233", "0102031241" // both fail modulus 11
 	with := f.user(t, "with", func(u *rolecatalog.User) { u.CPR = cpr })
@@ -150,6 +153,7 @@ func cprNumbers(t *testing.T, f *fixture) {
 }
 
 func observed(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	f.role(t, "r1")
 	gone, _ := f.role(t, "r2")

@@ -18,6 +18,7 @@ import (
 )
 
 func work(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	one, two := f.user(t, "one"), f.user(t, "two")
 	fresh := &rolecatalog.User{DomainID: 1, UserID: "three"}
@@ -89,6 +90,7 @@ func work(t *testing.T, f *fixture) {
 }
 
 func attempts(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	a := rolecatalog.Attempt{Verb: "add", Identity: "i", Role: "r", ScopeType: "PU", ScopeValue: "1", Attempts: 1, FirstFailedAt: Noon, NextTryAt: Noon, Class: "rejected", Error: "x"}
 	b, c := a, a
@@ -104,6 +106,7 @@ func attempts(t *testing.T, f *fixture) {
 }
 
 func plans(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	p := &rolecatalog.PlanRecord{
 		CVR: CVR, ID: "abcdef0123456789", Effect: "e1", Selection: "alle", Status: rolecatalog.PlanBlocked, DryRun: true, Adds: 1, Removes: 2, Keeps: 3, Skips: 4,
@@ -173,6 +176,7 @@ func plans(t *testing.T, f *fixture) {
 }
 
 func largePlans(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	document := make([]byte, 20<<20) // and it doesn't compress
 	source := rand.NewChaCha8([32]byte{1})
@@ -192,6 +196,7 @@ func largePlans(t *testing.T, f *fixture) {
 }
 
 func prune(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	save := func(id string, change ...func(*rolecatalog.PlanRecord)) {
 		t.Helper()
@@ -249,6 +254,7 @@ func prune(t *testing.T, f *fixture) {
 }
 
 func audit(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	events := []rolecatalog.AuditEvent{
 		{At: Noon, Actor: "Åse", Action: rolecatalog.AuditAdd, Identity: "i1", User: "u1", Role: "r", ScopeType: "PU", ScopeValue: "1", Reason: "x", Plan: "p", Run: 7, Outcome: rolecatalog.OutcomeDone, Detail: "d"},
@@ -288,6 +294,7 @@ func audit(t *testing.T, f *fixture) {
 }
 
 func auditConcurrent(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	const writers, each = 16, 8
 	check(t, together(writers, func(i int) error {
@@ -314,6 +321,7 @@ func auditConcurrent(t *testing.T, f *fixture) {
 }
 
 func removals(t *testing.T, f *fixture) {
+	t.Helper()
 	event := func(role, outcome string, at time.Time) rolecatalog.AuditEvent {
 		return rolecatalog.AuditEvent{Action: rolecatalog.AuditRemove, Role: role, Outcome: outcome, At: at}
 	}
@@ -333,6 +341,7 @@ func removals(t *testing.T, f *fixture) {
 }
 
 func leases(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	_, ok, err := f.CurrentLease(ctx, "writer")
 	check(t, err)
@@ -385,6 +394,7 @@ func leases(t *testing.T, f *fixture) {
 }
 
 func leasesConcurrent(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	won := make([]bool, 16)
 	check(t, together(len(won), func(i int) error {
@@ -409,6 +419,7 @@ func leasesConcurrent(t *testing.T, f *fixture) {
 }
 
 func fence(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	changes := func(token uint64) *rolecatalog.Changes {
 		return &rolecatalog.Changes{CVR: CVR, Fence: &rolecatalog.Fence{Name: "writer", Token: token}, Audit: []rolecatalog.AuditEvent{{Action: "x"}}}
@@ -429,6 +440,7 @@ func fence(t *testing.T, f *fixture) {
 }
 
 func runs(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	r := &scheduler.Run{CVR: CVR, Job: scheduler.JobReconcile, Trigger: "schedule", Owner: "a", DryRun: true, StartedAt: Noon}
 	check(t, f.StartRun(ctx, r))
@@ -465,6 +477,7 @@ func runs(t *testing.T, f *fixture) {
 }
 
 func interruptedRuns(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	_, err := f.AcquireLease(ctx, "writer", "me", Noon, time.Minute)
 	check(t, err)

@@ -10,6 +10,7 @@ import (
 )
 
 func systemRoles(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	b, _ := f.role(t, "b")
 	f.role(t, "a")
@@ -39,6 +40,7 @@ func systemRoles(t *testing.T, f *fixture) {
 }
 
 func jobFunctionRoles(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	system, cvr := f.role(t, "s")
 	user := f.user(t, "u")
@@ -101,6 +103,7 @@ func jobFunctionRoles(t *testing.T, f *fixture) {
 }
 
 func assignments(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	system, role := f.role(t, "s")
 	user, other := f.user(t, "u"), f.user(t, "v")
@@ -135,6 +138,7 @@ func assignments(t *testing.T, f *fixture) {
 }
 
 func dates(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	_, role := f.role(t, "s")
 	who := map[string]uint64{}
@@ -172,6 +176,7 @@ func dates(t *testing.T, f *fixture) {
 }
 
 func snapshot(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	system, role := f.role(t, "s")
 	_, retired := f.role(t, "retired")
@@ -214,6 +219,7 @@ func snapshot(t *testing.T, f *fixture) {
 }
 
 func snapshotOfSome(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx := t.Context()
 	_, role := f.role(t, "s")
 	one := f.user(t, "one", func(u *rolecatalog.User) { u.NemLoginUUID = "shared" })

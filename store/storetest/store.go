@@ -1,5 +1,6 @@
 //go:build unix
 
+// Package storetest gives tests a store on each kind of database, and holds the conformance suite that both must pass.
 package storetest
 
 import (
