@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rollebro/rollebro/rolecatalog"
 	"github.com/rollebro/rollebro/scheduler"
@@ -177,7 +178,17 @@ func (a *app) scheduler(ctx context.Context) (*scheduler.Scheduler, error) {
 			{Job: scheduler.JobAdministrators, Needed: never(scheduler.JobAdministrators)},
 		},
 		Work: &scheduler.Work{
-			Job: scheduler.JobPeople, Wake: a.bridge.WorkAdded(), Next: a.bridge.NextWork, Quiet: a.config.Schedule.Quiet,
+			Job: scheduler.JobPeople, Wake: a.bridge.WorkAdded(), Next: a.nextWork, Quiet: a.config.Schedule.Quiet,
 		},
 	})
+}
+
+// nextWork tells when the queue is due. Before the catalogue is there it is not: the first look at a person would read the
+// catalogue too, at the same time as the job for it.
+func (a *app) nextWork(ctx context.Context) (time.Time, bool, error) {
+	state, err := a.store.State(ctx, a.config.CVR)
+	if err != nil || state.CatalogueAt == nil {
+		return time.Time{}, false, err
+	}
+	return a.bridge.NextWork(ctx)
 }
