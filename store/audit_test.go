@@ -15,8 +15,7 @@ import (
 // Whatever is changed in the trail by hand is found, and where.
 func TestTamperedAuditIsFound(t *testing.T) {
 	t.Parallel()
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		t.Helper()
+	storetest.Each(t, func(t *testing.T, s *store.Store) { //nolint:thelper // a test: its own lines are to be named
 		ctx := t.Context()
 		for range 4 {
 			must(t, s.Commit(ctx, &rolecatalog.Changes{CVR: storetest.CVR, Audit: []rolecatalog.AuditEvent{{

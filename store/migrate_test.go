@@ -33,8 +33,7 @@ func asIs(o *store.Options) { o.NoMigration = true }
 // The schema is what a golden file says, so that a change of it is seen in review, and a released migration isn't changed.
 func TestSchemaGolden(t *testing.T) {
 	t.Parallel()
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		t.Helper()
+	storetest.Each(t, func(t *testing.T, s *store.Store) { //nolint:thelper // a test: its own lines are to be named
 		file := filepath.Join("testdata", "schema."+s.Dialect()+".sql")
 		got := schemaOf(t, s)
 		if *update {
@@ -88,8 +87,7 @@ func TestMigrationIDs(t *testing.T) {
 // Killed at any point between and within migrations, the next start finishes them, and to the same schema.
 func TestInterruptedMigrationResumes(t *testing.T) {
 	t.Parallel()
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		t.Helper()
+	storetest.Each(t, func(t *testing.T, s *store.Store) { //nolint:thelper // a test: its own lines are to be named
 		ctx, n := t.Context(), len(store.Migrations())
 		pending, err := s.Pending(ctx)
 		must(t, err)
@@ -133,8 +131,7 @@ func TestInterruptedMigrationResumes(t *testing.T) {
 
 func TestNewerSchemaIsRefused(t *testing.T) {
 	t.Parallel()
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		t.Helper()
+	storetest.Each(t, func(t *testing.T, s *store.Store) { //nolint:thelper // a test: its own lines are to be named
 		ctx := t.Context()
 		must(t, s.DB().Exec("INSERT INTO migrations (id) VALUES ('209901010000-future')").Error)
 		err := s.Migrate(ctx)

@@ -175,8 +175,7 @@ func together(n int, do func(i int) error) error {
 	return first
 }
 
-func firstStart(t *testing.T, f *fixture) {
-	t.Helper()
+func firstStart(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	found, err := f.Domains(t.Context())
 	check(t, err)
 	if len(found) != 1 || found[0].ID != 1 || found[0].Name != rolecatalog.PrimaryDomain || found[0].NameKey != "administrativt" {
@@ -198,8 +197,7 @@ func firstStart(t *testing.T, f *fixture) {
 	}
 }
 
-func domains(t *testing.T, f *fixture) {
-	t.Helper()
+func domains(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	school, err := f.CreateDomain(ctx, " Skole ", nil)
 	check(t, err)
@@ -230,8 +228,7 @@ func names(all []rolecatalog.Domain) []string {
 	return out
 }
 
-func state(t *testing.T, f *fixture) {
-	t.Helper()
+func state(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	first, err := f.State(ctx, CVR)
 	check(t, err)
@@ -272,8 +269,7 @@ func state(t *testing.T, f *fixture) {
 	}))
 }
 
-func rollback(t *testing.T, f *fixture) {
-	t.Helper()
+func rollback(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	kept := f.user(t, "kept")
 	system, _ := f.role(t, "r")
@@ -316,8 +312,7 @@ func rollback(t *testing.T, f *fixture) {
 	is(t, f.Commit(ctx, &rolecatalog.Changes{Identities: []rolecatalog.Identity{{UUID: "x"}}}), store.ErrInvalid)
 }
 
-func endedContext(t *testing.T, f *fixture) {
-	t.Helper()
+func endedContext(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx, cancel := context.WithCancel(t.Context())
 	u := &rolecatalog.User{DomainID: 1, UserID: "never"}
 	// It ends within the transaction.
@@ -344,8 +339,7 @@ func endedContext(t *testing.T, f *fixture) {
 	}
 }
 
-func oddValues(t *testing.T, f *fixture) {
-	t.Helper()
+func oddValues(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	long := strings.Repeat("æøå€😀", 20_000) // 280 kB
 	u := f.user(t, "odd", func(u *rolecatalog.User) {
@@ -390,8 +384,7 @@ func oddValues(t *testing.T, f *fixture) {
 	check(t, f.Commit(ctx, &rolecatalog.Changes{Users: []*rolecatalog.User{{DomainID: 1, UserID: strings.Repeat("å", 255)}}}))
 }
 
-func manyRows(t *testing.T, f *fixture) {
-	t.Helper()
+func manyRows(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	const n = 6001 // more than one piece of an IN list
 	many := make([]*rolecatalog.User, n)

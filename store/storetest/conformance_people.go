@@ -10,8 +10,7 @@ import (
 	"github.com/rollebro/rollebro/store"
 )
 
-func users(t *testing.T, f *fixture) {
-	t.Helper()
+func users(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	school, err := f.CreateDomain(ctx, "Skole", nil)
 	check(t, err)
@@ -70,8 +69,7 @@ func users(t *testing.T, f *fixture) {
 	is(t, f.Commit(ctx, &rolecatalog.Changes{Users: []*rolecatalog.User{{DomainID: 99, UserID: "x"}}}), rolecatalog.ErrNotFound)
 }
 
-func spelling(t *testing.T, f *fixture) {
-	t.Helper()
+func spelling(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	all := []string{"aa", "Å", "a", "æ", "ae", "ø", "o", "ü", "y", "y ", " y", "ß", "ss", "😀", "😁", "å\u0301"}
 	for _, id := range all {
@@ -99,8 +97,7 @@ func spelling(t *testing.T, f *fixture) {
 	same(t, "nobody changed", f.users(t, rolecatalog.UserFilter{Key: "ae"}), []string{"ae"})
 }
 
-func cprNumbers(t *testing.T, f *fixture) {
-	t.Helper()
+func cprNumbers(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	const cpr, second = "0102031233", "0102031241" // both fail modulus 11
 	with := f.user(t, "with", func(u *rolecatalog.User) { u.CPR = cpr })
@@ -152,8 +149,7 @@ func cprNumbers(t *testing.T, f *fixture) {
 	}
 }
 
-func observed(t *testing.T, f *fixture) {
-	t.Helper()
+func observed(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	f.role(t, "r1")
 	gone, _ := f.role(t, "r2")

@@ -17,8 +17,7 @@ import (
 	"github.com/rollebro/rollebro/store"
 )
 
-func work(t *testing.T, f *fixture) {
-	t.Helper()
+func work(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	one, two := f.user(t, "one"), f.user(t, "two")
 	fresh := &rolecatalog.User{DomainID: 1, UserID: "three"}
@@ -89,8 +88,7 @@ func work(t *testing.T, f *fixture) {
 	}
 }
 
-func attempts(t *testing.T, f *fixture) {
-	t.Helper()
+func attempts(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	a := rolecatalog.Attempt{Verb: "add", Identity: "i", Role: "r", ScopeType: "PU", ScopeValue: "1", Attempts: 1, FirstFailedAt: Noon, NextTryAt: Noon, Class: "rejected", Error: "x"}
 	b, c := a, a
@@ -105,8 +103,7 @@ func attempts(t *testing.T, f *fixture) {
 	same(t, "attempts", got, []rolecatalog.Attempt{a, c})
 }
 
-func plans(t *testing.T, f *fixture) {
-	t.Helper()
+func plans(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	p := &rolecatalog.PlanRecord{
 		CVR: CVR, ID: "abcdef0123456789", Effect: "e1", Selection: "alle", Status: rolecatalog.PlanBlocked, DryRun: true, Adds: 1, Removes: 2, Keeps: 3, Skips: 4,
@@ -175,8 +172,7 @@ func plans(t *testing.T, f *fixture) {
 	is(t, f.SavePlan(ctx, &rolecatalog.PlanRecord{CVR: CVR}), store.ErrInvalid)
 }
 
-func largePlans(t *testing.T, f *fixture) {
-	t.Helper()
+func largePlans(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	document := make([]byte, 20<<20) // and it doesn't compress
 	source := rand.NewChaCha8([32]byte{1})
@@ -195,8 +191,7 @@ func largePlans(t *testing.T, f *fixture) {
 	}
 }
 
-func prune(t *testing.T, f *fixture) {
-	t.Helper()
+func prune(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	save := func(id string, change ...func(*rolecatalog.PlanRecord)) {
 		t.Helper()
@@ -253,8 +248,7 @@ func prune(t *testing.T, f *fixture) {
 	}
 }
 
-func audit(t *testing.T, f *fixture) {
-	t.Helper()
+func audit(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	events := []rolecatalog.AuditEvent{
 		{At: Noon, Actor: "Åse", Action: rolecatalog.AuditAdd, Identity: "i1", User: "u1", Role: "r", ScopeType: "PU", ScopeValue: "1", Reason: "x", Plan: "p", Run: 7, Outcome: rolecatalog.OutcomeDone, Detail: "d"},
@@ -293,8 +287,7 @@ func audit(t *testing.T, f *fixture) {
 	}
 }
 
-func auditConcurrent(t *testing.T, f *fixture) {
-	t.Helper()
+func auditConcurrent(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	const writers, each = 16, 8
 	check(t, together(writers, func(i int) error {
@@ -320,8 +313,7 @@ func auditConcurrent(t *testing.T, f *fixture) {
 	}
 }
 
-func removals(t *testing.T, f *fixture) {
-	t.Helper()
+func removals(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	event := func(role, outcome string, at time.Time) rolecatalog.AuditEvent {
 		return rolecatalog.AuditEvent{Action: rolecatalog.AuditRemove, Role: role, Outcome: outcome, At: at}
 	}
@@ -340,8 +332,7 @@ func removals(t *testing.T, f *fixture) {
 	}
 }
 
-func leases(t *testing.T, f *fixture) {
-	t.Helper()
+func leases(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	_, ok, err := f.CurrentLease(ctx, "writer")
 	check(t, err)
@@ -393,8 +384,7 @@ func leases(t *testing.T, f *fixture) {
 	is(t, err, store.ErrInvalid)
 }
 
-func leasesConcurrent(t *testing.T, f *fixture) {
-	t.Helper()
+func leasesConcurrent(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	won := make([]bool, 16)
 	check(t, together(len(won), func(i int) error {
@@ -418,8 +408,7 @@ func leasesConcurrent(t *testing.T, f *fixture) {
 	}
 }
 
-func fence(t *testing.T, f *fixture) {
-	t.Helper()
+func fence(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	changes := func(token uint64) *rolecatalog.Changes {
 		return &rolecatalog.Changes{CVR: CVR, Fence: &rolecatalog.Fence{Name: "writer", Token: token}, Audit: []rolecatalog.AuditEvent{{Action: "x"}}}
@@ -439,8 +428,7 @@ func fence(t *testing.T, f *fixture) {
 	}
 }
 
-func runs(t *testing.T, f *fixture) {
-	t.Helper()
+func runs(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	r := &scheduler.Run{CVR: CVR, Job: scheduler.JobReconcile, Trigger: "schedule", Owner: "a", DryRun: true, StartedAt: Noon}
 	check(t, f.StartRun(ctx, r))
@@ -476,8 +464,7 @@ func runs(t *testing.T, f *fixture) {
 	is(t, f.FinishRun(ctx, &scheduler.Run{ID: 99}), rolecatalog.ErrNotFound)
 }
 
-func interruptedRuns(t *testing.T, f *fixture) {
-	t.Helper()
+func interruptedRuns(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	_, err := f.AcquireLease(ctx, "writer", "me", Noon, time.Minute)
 	check(t, err)

@@ -9,8 +9,7 @@ import (
 	"github.com/rollebro/rollebro/rolecatalog"
 )
 
-func systemRoles(t *testing.T, f *fixture) {
-	t.Helper()
+func systemRoles(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	b, _ := f.role(t, "b")
 	f.role(t, "a")
@@ -39,8 +38,7 @@ func systemRoles(t *testing.T, f *fixture) {
 	is(t, f.Commit(ctx, &rolecatalog.Changes{CVR: CVR, ScopeNumbers: []*rolecatalog.ScopeNumber{{ScopeType: "PU", Value: "1000000001"}}}), rolecatalog.ErrDuplicate)
 }
 
-func jobFunctionRoles(t *testing.T, f *fixture) {
-	t.Helper()
+func jobFunctionRoles(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	system, cvr := f.role(t, "s")
 	user := f.user(t, "u")
@@ -102,8 +100,7 @@ func jobFunctionRoles(t *testing.T, f *fixture) {
 	}
 }
 
-func assignments(t *testing.T, f *fixture) {
-	t.Helper()
+func assignments(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	system, role := f.role(t, "s")
 	user, other := f.user(t, "u"), f.user(t, "v")
@@ -137,8 +134,7 @@ func assignments(t *testing.T, f *fixture) {
 	is(t, f.Commit(ctx, &rolecatalog.Changes{CVR: CVR, Assignments: []*rolecatalog.Assignment{{UserID: user.ID, JobFunctionRoleID: 99}}}), rolecatalog.ErrNotFound)
 }
 
-func dates(t *testing.T, f *fixture) {
-	t.Helper()
+func dates(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	_, role := f.role(t, "s")
 	who := map[string]uint64{}
@@ -175,8 +171,7 @@ func dates(t *testing.T, f *fixture) {
 	}
 }
 
-func snapshot(t *testing.T, f *fixture) {
-	t.Helper()
+func snapshot(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	system, role := f.role(t, "s")
 	_, retired := f.role(t, "retired")
@@ -218,8 +213,7 @@ func snapshot(t *testing.T, f *fixture) {
 	same(t, "asked for by name", all, got)
 }
 
-func snapshotOfSome(t *testing.T, f *fixture) {
-	t.Helper()
+func snapshotOfSome(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
 	_, role := f.role(t, "s")
 	one := f.user(t, "one", func(u *rolecatalog.User) { u.NemLoginUUID = "shared" })
