@@ -32,6 +32,9 @@ type User struct {
 	CPRCipher []byte `gorm:"column:cpr_cipher" json:"-"`
 	CPRIndex  []byte `gorm:"column:cpr_index" json:"-"`
 
+	// CoreData is what OS2faktor's CoreData API said of him, if it did.
+	CoreData `gorm:"embedded" json:"coreData"`
+
 	Disabled   bool       `json:"disabled"`
 	DisabledAt *time.Time `json:"disabledAt,omitempty"`
 	Deleted    bool       `json:"deleted"`
@@ -40,8 +43,8 @@ type User struct {
 	UpdatedAt  time.Time  `json:"updatedAt"`
 }
 
-// Active reports whether the user may hold roles.
-func (u *User) Active() bool { return !u.Disabled && !u.Deleted }
+// Active reports whether the user may hold roles: no source has disabled, deleted or locked him.
+func (u *User) Active() bool { return !u.Disabled && !u.Deleted && !u.Locked() }
 
 // Identity is an account in MitID Erhverv as this organisation knows it: whose it is, how far it has been adopted, and
 // how the last reading went.

@@ -175,6 +175,16 @@ func tidy(v reflect.Value, now time.Time) int {
 				size += tidy(v.Field(i), now)
 			}
 		}
+	case reflect.Map: // of texts, which are valid already, see tidyTexts
+		for entries := v.MapRange(); entries.Next(); {
+			size += 8
+			for _, part := range []reflect.Value{entries.Key(), entries.Value()} {
+				if part.Kind() == reflect.String {
+					size += part.Len()
+				}
+			}
+		}
+		return 2 * size // escaped in the worst case
 	default:
 		return 8
 	}

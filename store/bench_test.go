@@ -77,7 +77,7 @@ func TestCommitCostsFewStatements(t *testing.T) {
 			}
 		})
 	}
-	storetestEach("sqlite", storetest.SQLite, 160)
+	storetestEach("sqlite", storetest.SQLite, 320)
 	storetestEach("mariadb", storetest.MariaDBStore, 12)
 }
 

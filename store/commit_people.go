@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -22,9 +23,43 @@ func searchText(u *rolecatalog.User) string {
 	return strings.ToLower(strings.Join([]string{u.UserID, u.Name, u.Email, u.NemLoginUUID}, "\n"))
 }
 
-var userColumns = []string{
+// coreDataColumns are the columns of rolecatalog.CoreData, in the order of its fields.
+var coreDataColumns = []string{
+	"from_core_data", "cd_alias", "cd_nsis_allowed", "cd_transfer_to_nemlogin", "cd_private_mitid", "cd_qualified_signature",
+	"cd_robot", "cd_trusted_employee", "cd_expires_at", "cd_password_changed_on", "cd_department", "cd_ean", "cd_rid",
+	"cd_external_uuid", "cd_attributes", "cd_kombit_attributes", "cd_roles", "cd_locked_dataset", "cd_locked_dataset_at",
+	"cd_locked_expired",
+}
+
+// userColumns are what an update of a user changes.
+var userColumns = slices.Concat([]string{
 	"ext_uuid", "domain_id", "user_id", "user_key", "name", "email", "nemlogin_uuid", "disabled", "disabled_at", "deleted",
 	"deleted_time", "updated_at", "search",
+}, coreDataColumns)
+
+// tidyCoreData gives a user's row lists of its own, and none instead of empty ones: on both they are read back the same.
+func tidyCoreData(c *rolecatalog.CoreData) {
+	c.Attributes, c.KombitAttributes = tidyTexts(c.Attributes), tidyTexts(c.KombitAttributes)
+	if len(c.Roles) == 0 {
+		c.Roles = nil
+	}
+	c.Roles = slices.Clone(c.Roles)
+}
+
+func tidyTexts(texts map[string]string) map[string]string {
+	if len(texts) == 0 {
+		return nil
+	}
+	for name, text := range texts {
+		if !utf8.ValidString(name) || !utf8.ValidString(text) {
+			valid := make(map[string]string, len(texts))
+			for n, t := range texts {
+				valid[strings.ToValidUTF8(n, "\uFFFD")] = strings.ToValidUTF8(t, "\uFFFD")
+			}
+			return valid
+		}
+	}
+	return texts
 }
 
 func (m *commit) users() error {
@@ -51,6 +86,7 @@ func (m *commit) users() error {
 			u.UserKey = strings.ToLower(u.UserID)
 			u.NemLoginUUID = strings.ToLower(u.NemLoginUUID)
 			u.Search = searchText(&u.User)
+			tidyCoreData(&u.CoreData)
 			u.CPRCipher, u.CPRIndex = nil, nil
 			if u.CPR != "" {
 				if err := m.s.sealCPR(&u.User); err != nil {
@@ -59,6 +95,9 @@ func (m *commit) users() error {
 			}
 			if u.UserID == "" {
 				return fmt.Errorf("%w: a user without a user id", ErrInvalid)
+			}
+			if err := days(u.PasswordChangedOn); err != nil {
+				return err
 			}
 			return withinLimits(most{"a user id", u.UserID, 255}, most{"a user id", u.UserKey, 255}, most{"a user's uuid", u.UUID, 64},
 				most{"a user's extUuid", u.ExtUUID, 128}, most{"a NemLogin UUID", u.NemLoginUUID, 64})

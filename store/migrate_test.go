@@ -12,9 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rollebro/rollebro/rolecatalog"
 	"github.com/rollebro/rollebro/store"
 	"github.com/rollebro/rollebro/store/storetest"
 )
@@ -178,4 +180,50 @@ func TestReplicasStartTogether(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Users from before the CoreData columns are there afterwards as they were, and can be given CoreData's.
+func TestUsersOutliveMigrations(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) { //nolint:thelper // a test: its own lines are to be named
+		ctx := t.Context()
+		before := slices.Index(store.Migrations(), "202611211910-users-coredata")
+		must(t, s.MigrateFirst(ctx, before))
+		const when = "2026-11-21 12:00:00.123456"
+		must(t, s.DB().Exec(`INSERT INTO users (id, uuid, ext_uuid, domain_id, user_id, user_key, name, email, nemlogin_uuid, disabled, deleted,
+			created_at, updated_at, search) VALUES (1, 'u1', '', 1, 'Åse', 'åse', 'Åse Ødegård', 'aase@kommune.example', 'n1', FALSE, FALSE, ?, ?, 'åse'),
+			(2, 'u2', 'x2', 1, 'bo', 'bo', 'Bo', '', '', TRUE, FALSE, ?, ?, 'bo')`, when, when, when, when).Error)
+		must(t, s.DB().Exec("UPDATE sequences SET next_id = 3 WHERE name = 'users'").Error)
+		must(t, s.Migrate(ctx))
+
+		at := time.Date(2026, time.November, 21, 12, 0, 0, 123456000, time.UTC)
+		want := []rolecatalog.User{
+			{ID: 2, UUID: "u2", ExtUUID: "x2", DomainID: 1, UserID: "bo", UserKey: "bo", Name: "Bo", Disabled: true, CreatedAt: at, UpdatedAt: at},
+			{
+				ID: 1, UUID: "u1", DomainID: 1, UserID: "Åse", UserKey: "åse", Name: "Åse Ødegård", Email: "aase@kommune.example",
+				NemLoginUUID: "n1", CreatedAt: at, UpdatedAt: at,
+			},
+		}
+		got, err := s.Users(ctx, rolecatalog.UserFilter{})
+		must(t, err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("the users after the migration (-want +got):\n%s", diff)
+		}
+		if !got[1].Active() {
+			t.Error("the user is not active any more")
+		}
+		snap, err := s.Snapshot(ctx, storetest.CVR, nil, "2026-11-21")
+		must(t, err)
+		if diff := cmp.Diff([]rolecatalog.User{want[1], want[0]}, snap.Users); diff != "" {
+			t.Errorf("the snapshot after the migration (-want +got):\n%s", diff)
+		}
+		changed := got[1]
+		changed.CoreData = rolecatalog.CoreData{FromCoreData: true, Alias: "Åse", LockedDataset: true}
+		must(t, s.Commit(ctx, &rolecatalog.Changes{CVR: storetest.CVR, Users: []*rolecatalog.User{&changed, {DomainID: 1, UserID: "ny"}}}))
+		again, err := s.Users(ctx, rolecatalog.UserFilter{IDs: []uint64{1, 3}})
+		must(t, err)
+		if len(again) != 2 || again[1].Active() || again[1].Alias != "Åse" || again[0].UserID != "ny" {
+			t.Errorf("after a change: %+v", again)
+		}
+	}, asIs)
 }

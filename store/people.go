@@ -13,10 +13,10 @@ import (
 )
 
 // plainUser are the columns of a user without the CPR number.
-var plainUser = []string{
+var plainUser = slices.Concat([]string{
 	"id", "uuid", "ext_uuid", "domain_id", "user_id", "user_key", "name", "email", "nemlogin_uuid", "disabled", "disabled_at",
 	"deleted", "deleted_time", "created_at", "updated_at",
-}
+}, coreDataColumns)
 
 // Users returns the users that match, ordered by domain and user id.
 func (s *Store) Users(ctx context.Context, f rolecatalog.UserFilter) ([]rolecatalog.User, error) {

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,16 @@ type index struct {
 	unique  bool
 }
 
+// addColumns adds columns and indexes to a table that may hold rows already: each column is nullable or has a default.
+type addColumns struct {
+	table   string
+	columns []column
+	indexes []index
+}
+
+// column is a column that is added later.
+type column struct{ name, definition string }
+
 // seed puts rows into a table unless they are there. "insert" begins with INTO; each :now is the time.
 type seed struct{ insert string }
 
@@ -47,6 +58,8 @@ type seed struct{ insert string }
 //	$bool   yes or no                       $key(n)   indexed text of up to n characters
 //	$text   text of any length (16 MB)      $bytes(n) up to n bytes        $blob bytes of any length
 //	$time   moment, UTC with microseconds   $date     day as 2006-01-02, or empty
+//
+// $empty goes after a type: the rows that are there get an empty text in this column.
 var types = map[string][2]string{
 	"$id":   {"INTEGER NOT NULL PRIMARY KEY", "BIGINT UNSIGNED NOT NULL PRIMARY KEY"},
 	"$auto": {"INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"},
@@ -57,6 +70,8 @@ var types = map[string][2]string{
 	"$blob": {"BLOB", "LONGBLOB"},
 	"$time": {"DATETIME", "DATETIME(6)"},
 	"$date": {"TEXT", "CHAR(10)"},
+	// MySQL wants an expression as a $text's default; SQLite takes none when it adds a column.
+	"$empty": {"DEFAULT ''", "DEFAULT ('')"},
 }
 
 var typeWord = regexp.MustCompile(`\$(\w+)(?:\((\d+)\))?`)
@@ -129,6 +144,65 @@ func (c createTable) statements(d dialect) ([]string, error) {
 		fmt.Fprintf(&b, " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=%s", d.collate)
 	}
 	return append([]string{b.String()}, apart...), nil
+}
+
+func (a addColumns) run(tx *gorm.DB, d dialect, _ time.Time) error {
+	columns, indexes, err := a.there(tx, d)
+	if err != nil {
+		return fmt.Errorf("looking at the table %s: %w", a.table, err)
+	}
+	var parts []string
+	for _, c := range a.columns {
+		if slices.Contains(columns, c.name) {
+			continue
+		}
+		definition, err := render(c.definition, d)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, "ADD COLUMN `"+c.name+"` "+definition)
+	}
+	var apart []string
+	for _, i := range a.indexes {
+		kind := ""
+		if i.unique {
+			kind = "UNIQUE "
+		}
+		switch {
+		case slices.Contains(indexes, i.name):
+		case d.mysql:
+			parts = append(parts, "ADD "+kind+"KEY `"+i.name+"` ("+i.columns+")")
+		default:
+			apart = append(apart, "CREATE "+kind+"INDEX `"+i.name+"` ON `"+a.table+"` ("+i.columns+")")
+		}
+	}
+	if d.mysql && len(parts) > 0 { // one statement, which copies the table once at most, and is done as a whole or not at all
+		parts = []string{strings.Join(parts, ", ")}
+	}
+	for i := range parts {
+		parts[i] = "ALTER TABLE `" + a.table + "` " + parts[i]
+	}
+	for _, s := range append(parts, apart...) {
+		if err := tx.Exec(s).Error; err != nil {
+			return fmt.Errorf("changing the table %s: %w", a.table, err)
+		}
+	}
+	return nil
+}
+
+// there returns the names of the columns and indexes that the table has. It is asked because MySQL and SQLite, unlike
+// MariaDB, have no ADD COLUMN IF NOT EXISTS.
+func (a addColumns) there(tx *gorm.DB, d dialect) (columns, indexes []string, err error) {
+	of := "SELECT name FROM pragma_table_info(?)"
+	on := "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
+	if d.mysql {
+		of = "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?"
+		on = "SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = ?"
+	}
+	if err := tx.Raw(of, a.table).Scan(&columns).Error; err != nil {
+		return nil, nil, err
+	}
+	return columns, indexes, tx.Raw(on, a.table).Scan(&indexes).Error
 }
 
 func (s seed) run(tx *gorm.DB, d dialect, now time.Time) error {

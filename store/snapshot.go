@@ -200,14 +200,9 @@ func (r *snapshotReader) users(db *gorm.DB) error {
 	if err := room(&r.snap.Users, db); err != nil {
 		return err
 	}
-	const columns = "id, uuid, ext_uuid, domain_id, user_id, user_key, name, email, nemlogin_uuid, disabled, disabled_at, deleted, " +
-		"deleted_time, created_at, updated_at"
-	return each(db, columns, "id", func(rows *sql.Rows) error {
-		var u rolecatalog.User
-		err := rows.Scan(&u.ID, &u.UUID, &u.ExtUUID, &u.DomainID, &u.UserID, &u.UserKey, &u.Name, &u.Email, &u.NemLoginUUID,
-			&u.Disabled, &u.DisabledAt, &u.Deleted, &u.DeletedAt, &u.CreatedAt, &u.UpdatedAt)
-		r.snap.Users = append(r.snap.Users, u)
-		return err
+	return eachUser(db, plainUser, func(u *rolecatalog.User) error {
+		r.snap.Users = append(r.snap.Users, *u)
+		return nil
 	})
 }
 

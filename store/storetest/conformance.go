@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(tb testing.TB, options ...Option) *store.Store)
 		"users":                  users,
 		"users are told apart":   spelling,
 		"CPR numbers":            cprNumbers,
+		"CoreData of a user":     coreDataOfUser,
 		"system roles":           systemRoles,
 		"job function roles":     jobFunctionRoles,
 		"assignments":            assignments,

@@ -271,11 +271,12 @@ CREATE TABLE `users` (
 	deleted_time DATETIME,
 	created_at DATETIME NOT NULL,
 	updated_at DATETIME NOT NULL,
-	search TEXT NOT NULL,
+	search TEXT NOT NULL, `from_core_data` BOOLEAN NOT NULL DEFAULT FALSE, `cd_alias` TEXT NOT NULL DEFAULT '', `cd_nsis_allowed` BOOLEAN NOT NULL DEFAULT FALSE, `cd_transfer_to_nemlogin` BOOLEAN NOT NULL DEFAULT FALSE, `cd_private_mitid` BOOLEAN NOT NULL DEFAULT FALSE, `cd_qualified_signature` BOOLEAN NOT NULL DEFAULT FALSE, `cd_robot` BOOLEAN NOT NULL DEFAULT FALSE, `cd_trusted_employee` BOOLEAN NOT NULL DEFAULT FALSE, `cd_expires_at` DATETIME, `cd_password_changed_on` TEXT NOT NULL DEFAULT '', `cd_department` TEXT NOT NULL DEFAULT '', `cd_ean` TEXT NOT NULL DEFAULT '', `cd_rid` TEXT NOT NULL DEFAULT '', `cd_external_uuid` TEXT NOT NULL DEFAULT '', `cd_attributes` TEXT, `cd_kombit_attributes` TEXT, `cd_roles` TEXT, `cd_locked_dataset` BOOLEAN NOT NULL DEFAULT FALSE, `cd_locked_dataset_at` DATETIME, `cd_locked_expired` BOOLEAN NOT NULL DEFAULT FALSE,
 	FOREIGN KEY (domain_id) REFERENCES domains (id)
 );
 CREATE INDEX `users_cpr_index` ON `users` (cpr_index);
 CREATE UNIQUE INDEX `users_domain_user` ON `users` (domain_id, user_key);
+CREATE INDEX `users_expires` ON `users` (cd_locked_expired, cd_expires_at);
 CREATE INDEX `users_ext_uuid` ON `users` (ext_uuid);
 CREATE INDEX `users_nemlogin_uuid` ON `users` (nemlogin_uuid);
 CREATE INDEX `users_user_key` ON `users` (user_key);
