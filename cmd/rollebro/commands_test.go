@@ -26,7 +26,7 @@ func TestHelp(t *testing.T) {
 		}
 		r := settings{}.must(t, exitOK, append(path, "--help")...)
 		all.WriteString("$ rollebro " + strings.Join(append(path, "--help"), " ") + "\n" + r.out + "\n")
-		for _, line := range strings.Split(r.out, "\n") {
+		for line := range strings.SplitSeq(r.out, "\n") {
 			if len([]rune(line)) > 120 {
 				t.Errorf("%v: a line of %d characters: %s", path, len([]rune(line)), line)
 			}

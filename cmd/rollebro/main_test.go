@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rollebro/rollebro/nemlogin/simulator"
 )
@@ -52,8 +53,11 @@ func (s settings) rollebro(t *testing.T, args ...string) result {
 // feed runs it with something on standard input.
 func (s settings) feed(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
+	// A service that should refuse to start, and doesn't, must not hang the tests.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), args, s.environ(), strings.NewReader(stdin), &stdout, &stderr)
+	code := run(ctx, args, s.environ(), strings.NewReader(stdin), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 

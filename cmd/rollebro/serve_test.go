@@ -27,7 +27,7 @@ func get(t *testing.T, url string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := client().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,12 +39,16 @@ func get(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
+// client keeps no connection, so that a service that ends is not held up.
+func client() *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
 // serve starts the service and returns it with its address.
 func (s settings) serve(t *testing.T) (*background, string) {
 	t.Helper()
 	b := s.with(setListen, "127.0.0.1:0").start(t, "serve")
-	line := decode[map[string]any](t, b.await(t, `"listen":`))
-	return b, line["listen"].(string)
+	return b, decode[struct{ Listen string }](t, b.await(t, `"listen":`)).Listen
 }
 
 func TestServe(t *testing.T) {
