@@ -225,6 +225,10 @@ rollebro: line 6: the user "OK1" stands in line 2 already
 	if cprDigits.MatchString(strings.ReplaceAll(r.err, file, "")) || r.out != "" {
 		t.Errorf("a CPR number is shown, or something was said: %q", r.out)
 	}
+	// Nor is the good line loaded when the only fault is in the form of another one.
+	if r := s.feed(t, "userId,name,nemloginUuid\nok2,Fin,\nbad,For,mange,felter\n", "users", "load", "-"); r.code != exitFailure || !strings.HasPrefix(r.err, "rollebro: line 3: 4 fields") {
+		t.Errorf("exit code %d: %q", r.code, r.err)
+	}
 	if r := s.must(t, exitOK, "users", "list"); strings.Count(r.out, "\n") != 1 {
 		t.Errorf("something was loaded: %q", r.out)
 	}

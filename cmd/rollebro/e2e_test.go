@@ -99,7 +99,9 @@ func (p *process) end(t *testing.T, sig os.Signal) int {
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
-	_ = <-p.waited // the exit code says it
+	if err := <-p.waited; err != nil {
+		t.Logf("it ended: %v", err)
+	}
 	return p.cmd.ProcessState.ExitCode()
 }
 
