@@ -78,7 +78,8 @@ func sqliteDSN(file string, readOnly bool) string {
 	if file != "" {
 		q.Add("_pragma", "journal_mode(WAL)")
 	}
-	q.Add("_pragma", "synchronous(NORMAL)")
+	// What the audit trail announces must have reached the disk before it is sent, also when the power goes.
+	q.Add("_pragma", "synchronous(FULL)")
 	q.Add("_pragma", "foreign_keys(1)")
 	q.Add("_pragma", "trusted_schema(0)")
 	if readOnly {

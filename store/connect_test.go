@@ -27,7 +27,7 @@ func TestSQLitePragmas(t *testing.T) {
 	t.Parallel()
 	s := storetest.SQLite(t)
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "foreign_keys": "1", "synchronous": "1", "busy_timeout": "500", "trusted_schema": "0", "query_only": "0",
+		"journal_mode": "wal", "foreign_keys": "1", "synchronous": "2", "busy_timeout": "500", "trusted_schema": "0", "query_only": "0",
 	} {
 		for name, db := range map[string]*gorm.DB{"writing": s.DB(), "reading": s.ReadDB()} {
 			var got string
