@@ -62,7 +62,7 @@ good. Then the service runs on --listen until it is stopped.`,
 
 // demo runs the tour in a directory of its own, and then the service.
 func (p *program) demo(ctx context.Context, dir string, users int, listen string, once bool) (err error) {
-	opts := simulator.Options{Users: users, Roles: demoRoles, Seed: 1, Listen: "127.0.0.1:0", Inspect: "127.0.0.1:0", Logger: p.log}
+	opts := simulator.Options{Users: users, Roles: demoRoles, Seed: 1, Listen: "127.0.0.1:0", Inspect: "127.0.0.1:0"}
 	sim, err := simulator.New(opts) //nolint:contextcheck // it lives until it is closed
 	if err != nil {
 		return err
