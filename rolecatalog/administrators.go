@@ -76,6 +76,12 @@ func (b *Bridge) MirrorAdministrators(ctx context.Context, progress Progress) (M
 			progress(i+1, len(ids))
 		}
 	}
+	// Who has left, or has no NemLogin UUID any more, is no administrator; of a conflict nobody can tell.
+	for userID := range mirror.held {
+		if u := s.effective.users[userID]; u != nil && (u.Deleted || u.NemLoginUUID == "") {
+			mirror.compare(u, nil, changes, &report)
+		}
+	}
 	at := b.now()
 	changes.State = func(st *State) { st.AdministratorsAt = &at }
 	if err := b.commit(ctx, changes); err != nil {

@@ -3,6 +3,7 @@ package rolecatalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rollebro/rollebro/rolecatalog/plan"
@@ -159,18 +160,7 @@ func (a *adopter) adopt(id *Identity, r reading) {
 // assign keeps one grant as an assignment of the job function role for its (system role, scope type), made when needed.
 func (a *adopter) assign(owner *User, role *SystemRole, g plan.Grant) {
 	at := a.s.b.now()
-	identifier := ImportedIdentifier(role.UUID, g.Scope.Type)
-	jfr := a.roles[identifier]
-	if jfr == nil {
-		jfr = &JobFunctionRole{
-			CVR: a.s.b.cvr, ITSystemID: role.ITSystemID, Identifier: identifier, Name: role.Name + map[plan.ScopeType]string{plan.PU: " med pnr", plan.SE: " med senr"}[g.Scope.Type],
-			Description: role.Description, Origin: OriginImported, UserOnly: g.Scope.Type != plan.Cvr, CreatedAt: at, UpdatedAt: at,
-			Rules: []ScopeRule{{SystemRoleID: role.ID, ScopeType: string(g.Scope.Type), AtAssignment: g.Scope.Type != plan.Cvr}},
-		}
-		a.roles[identifier] = jfr
-		a.changes.JobFunctionRoles = append(a.changes.JobFunctionRoles, jfr)
-		a.report.Roles++
-	}
+	jfr := a.roleFor(role, g.Scope.Type)
 	assignment := &Assignment{CVR: a.s.b.cvr, UserID: owner.ID, Role: jfr, AssignedBy: ActorImport, CreatedAt: at}
 	if jfr.ID != 0 {
 		assignment.JobFunctionRoleID = jfr.ID
@@ -182,8 +172,42 @@ func (a *adopter) assign(owner *User, role *SystemRole, g plan.Grant) {
 	a.report.Assignments++
 }
 
+// roleFor finds the job function role that gives one system role in a scope of this type and nothing else, or makes it. The
+// one that was imported before may have been changed by a person: given for this grant it would give another one, or more.
+func (a *adopter) roleFor(role *SystemRole, t plan.ScopeType) *JobFunctionRole {
+	first := ImportedIdentifier(role.UUID, t)
+	rule := ScopeRule{SystemRoleID: role.ID, ScopeType: string(t), AtAssignment: t != plan.Cvr}
+	identifier := first
+	for n := 2; ; n++ {
+		jfr := a.roles[identifier]
+		if jfr == nil {
+			break
+		}
+		if len(jfr.Rules) == 1 && jfr.Rules[0].same(&rule) && !jfr.ReadOnly {
+			return jfr
+		}
+		identifier = fmt.Sprintf("%s_%d", first, n)
+	}
+	at := a.s.b.now()
+	jfr := &JobFunctionRole{
+		CVR: a.s.b.cvr, ITSystemID: role.ITSystemID, Identifier: identifier, Name: role.Name + map[plan.ScopeType]string{plan.PU: " med pnr", plan.SE: " med senr"}[t],
+		Description: role.Description, Origin: OriginImported, UserOnly: t != plan.Cvr, CreatedAt: at, UpdatedAt: at,
+		Rules: []ScopeRule{rule},
+	}
+	a.roles[identifier] = jfr
+	a.changes.JobFunctionRoles = append(a.changes.JobFunctionRoles, jfr)
+	a.report.Roles++
+	return jfr
+}
+
+// same reports whether two rules give the same.
+func (r *ScopeRule) same(o *ScopeRule) bool {
+	return r.SystemRoleID == o.SystemRoleID && r.ScopeType == o.ScopeType && r.AtAssignment == o.AtAssignment && slices.Equal(r.Values, o.Values)
+}
+
 // ImportedIdentifier is the identifier of the job function role that an import makes for a system role and a scope type.
-// It is what tells such roles apart; names are for people.
+// It is what tells such roles apart; names are for people. Where a person has changed what the role gives, the next one has
+// this and "_2" at its end, and so on.
 func ImportedIdentifier(systemRole string, t plan.ScopeType) string {
 	return strings.ToLower(systemRole) + "_" + string(t)
 }

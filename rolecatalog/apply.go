@@ -102,11 +102,21 @@ func (a *applier) addTo(ctx context.Context, t *target) error {
 		return err
 	}
 	trouble := slices.ContainsFunc(t.adds, func(w *write) bool { return w.err != nil })
-	if len(t.removes) > 0 && !trouble {
+	if len(t.removes) > 0 && !trouble && !a.exchanges(t) {
 		return nil // read back once, after the removals
 	}
 	t.settled = true
 	return a.settle(ctx, t, t.adds)
+}
+
+// exchanges reports whether a removal depends on what was added, so that seeing it comes first: the service's yes is not
+// enough to take away what it replaces.
+func (a *applier) exchanges(t *target) bool {
+	last := a.s.b.o.LastHolderRoles
+	return slices.ContainsFunc(t.adds, func(add *write) bool {
+		return last != nil && last.MatchString(add.change.RoleName) ||
+			slices.ContainsFunc(t.removes, func(r *write) bool { return r.change.Grant.Role == add.change.Grant.Role })
+	})
 }
 
 func (a *applier) removeFrom(ctx context.Context, t *target) error {
@@ -182,13 +192,21 @@ func (a *applier) send(ctx context.Context, t *target, writes []*write) error {
 	slices.SortFunc(scopes, func(x, y plan.Scope) int {
 		return cmp.Or(strings.Compare(string(x.Type), string(y.Type)), strings.Compare(x.Value, y.Value))
 	})
-	for _, scope := range scopes {
+	for i, scope := range scopes {
 		if err := a.request(ctx, t, scope, byScope[scope]); err != nil {
+			for _, left := range scopes[i+1:] {
+				for _, w := range byScope[left] {
+					w.err = errNotSent
+				}
+			}
 			return a.interrupted(t, writes, err)
 		}
 	}
 	return nil
 }
+
+// errNotSent stands at writes that were announced and that the end of the run has kept from being sent.
+var errNotSent = errors.New("not sent: the run ended before")
 
 // request sends the writes of one scope, which all go in the same direction.
 func (a *applier) request(ctx context.Context, t *target, scope plan.Scope, writes []*write) error {
@@ -214,9 +232,20 @@ func (a *applier) request(ctx context.Context, t *target, scope plan.Scope, writ
 	return nil
 }
 
-// interrupted records that it isn't known what became of writes that were announced.
+// interrupted records, of writes that were announced, which ones have not happened, and that it isn't known what became of
+// the others.
 func (a *applier) interrupted(t *target, writes []*write, cause error) error {
-	return errors.Join(cause, a.journal.write(Changes{Audit: a.events(t, writes, OutcomeUnknown)}))
+	var never, unknown []*write
+	for _, w := range writes {
+		switch class := nemlogin.ClassOf(w.err); {
+		case errors.Is(w.err, errNotSent), class == nemlogin.ClassAuth, class == nemlogin.ClassReadOnly:
+			never = append(never, w)
+		default:
+			unknown = append(unknown, w)
+		}
+	}
+	events := append(a.events(t, never, OutcomeFailed), a.events(t, unknown, OutcomeUnknown)...)
+	return errors.Join(cause, a.journal.write(Changes{Audit: events}))
 }
 
 // settle reads an identity again until its writes show, or it is clear that they will not now. A write that failed in
@@ -235,6 +264,12 @@ func (a *applier) settle(ctx context.Context, t *target, writes []*write) error 
 		}
 		if err := pause(ctx, a.s.b.o.Backoff[try]); err != nil {
 			return a.interrupted(t, writes, err)
+		}
+		if len(again) > 0 {
+			// Each time it is sent has its end on the record, so that one removal isn't counted as several.
+			if err := a.journal.write(Changes{Audit: a.events(t, again, OutcomeFailed)}); err != nil {
+				return err
+			}
 		}
 		for _, verb := range []plan.Verb{plan.Add, plan.Remove} {
 			repeat := slices.DeleteFunc(slices.Clone(again), func(w *write) bool { return w.change.Verb != verb })

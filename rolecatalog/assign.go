@@ -76,6 +76,13 @@ func (b *Bridge) Unassign(ctx context.Context, userID, id uint64, actor string) 
 	if i < 0 {
 		return fmt.Errorf("assignment %d: %w", id, ErrNotFound)
 	}
+	users, err := b.store.Users(ctx, UserFilter{IDs: []uint64{userID}, IncludeDeleted: true})
+	if err != nil {
+		return err
+	}
+	if len(users) == 0 {
+		return fmt.Errorf("user %d: %w", userID, ErrNotFound)
+	}
 	role, err := b.jobFunctionRole(ctx, list[i].JobFunctionRoleID)
 	if err != nil {
 		return err
@@ -87,12 +94,13 @@ func (b *Bridge) Unassign(ctx context.Context, userID, id uint64, actor string) 
 	list[i].EndedAt, list[i].EndedBy = &at, actor
 	return b.commit(ctx, &Changes{
 		Assignments: []*Assignment{&list[i]}, Mark: b.mark([]uint64{userID}, "a role was taken away"),
-		Audit: []AuditEvent{{Actor: actor, Action: AuditUnassign, User: b.label(ctx, []uint64{userID}), Reason: role.Name, Detail: describeAssignment(&list[i])}},
+		Audit: []AuditEvent{{Actor: actor, Action: AuditUnassign, User: users[0].UserID, Identity: users[0].NemLoginUUID, Reason: role.Name, Detail: describeAssignment(&list[i])}},
 	})
 }
 
 // SaveJobFunctionRole creates a job function role, or changes one: its name, description and rules. Everybody who holds it
-// is put on the work list. A read-only one can't be changed, and neither can an identifier.
+// is put on the work list. A read-only one can't be changed, and neither can an identifier. ErrInvalid, ErrReadOnly,
+// ErrNotFound and ErrDuplicate (a new one's identifier is taken) tell what is wrong.
 func (b *Bridge) SaveJobFunctionRole(ctx context.Context, role *JobFunctionRole, actor string) error {
 	known, err := b.store.SystemRoles(ctx, b.cvr)
 	if err != nil {
@@ -126,6 +134,14 @@ func (b *Bridge) newRole(ctx context.Context, role *JobFunctionRole) error {
 	role.ITSystemID, role.Origin, role.CreatedAt = system.ID, OriginManual, role.UpdatedAt
 	if role.Identifier == "" {
 		role.Identifier = uuid.NewString()
+		return nil
+	}
+	roles, err := b.store.JobFunctionRoles(ctx, b.cvr)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(roles, func(r JobFunctionRole) bool { return r.ITSystemID == system.ID && r.Identifier == role.Identifier }) {
+		return fmt.Errorf("a job function role with the identifier %q: %w", role.Identifier, ErrDuplicate)
 	}
 	return nil
 }

@@ -57,12 +57,15 @@ func (b *Bridge) RefreshCatalogue(ctx context.Context) (CatalogueReport, error) 
 	}
 	// What the answer leaves of the roles that were there: roles that are new don't make up for those that are missing.
 	left := before - report.Withdrawn
+	shrink := fmt.Sprintf("%s %d of the %d roles it had; more than %d %% is not taken for granted",
+		shrinkRefused, before-left, before, b.o.Limits.CatalogueShrinkPercent)
 	switch {
 	case len(answer) == 0:
 		report.Refused = "MitID Erhverv answered with an empty list of roles"
-	case !state.AcceptShrink && (before-left)*100 > before*b.o.Limits.CatalogueShrinkPercent:
-		report.Refused = fmt.Sprintf("MitID Erhverv's list of roles lacks %d of the %d roles it had; more than %d %% is not taken for granted",
-			before-left, before, b.o.Limits.CatalogueShrinkPercent)
+	case state.AcceptShrink && state.CatalogueError == shrink:
+		// What a person was shown and has approved, and nothing more.
+	case (before-left)*100 > before*b.o.Limits.CatalogueShrinkPercent:
+		report.Refused = shrink
 	}
 	if report.Refused != "" {
 		b.noteCatalogue(ctx, report.Refused)
@@ -143,12 +146,20 @@ func (b *Bridge) compareCatalogue(answer []nemlogin.Role, known []SystemRole, it
 	return changes, generation
 }
 
+// shrinkRefused is how the reason of a refusal begins that a person can approve.
+const shrinkRefused = "MitID Erhverv's list of roles lacks"
+
 // noteCatalogue remembers that the last answer was not usable. The run goes on being reported by its caller, so a failure
 // to remember is only logged.
 func (b *Bridge) noteCatalogue(ctx context.Context, why string) {
 	b.log.WithField("reason", why).Warn("The catalogue of system roles stays as it was")
 	err := b.commit(ctx, &Changes{
-		State: func(s *State) { s.CatalogueError = why },
+		State: func(s *State) {
+			if s.AcceptShrink && !strings.Contains(why, shrinkRefused) {
+				return // it couldn't be read this time: the approval of what was seen before waits
+			}
+			s.CatalogueError, s.AcceptShrink = why, s.AcceptShrink && s.CatalogueError == why
+		},
 		Audit: []AuditEvent{{Actor: ActorSchedule, Action: AuditCatalogueNo, Detail: why}},
 	})
 	if err != nil {

@@ -160,7 +160,8 @@ func ValidateScope(t plan.ScopeType, value string) error {
 		return fmt.Errorf("the scope type %q is none of Cvr, PU and SE", t)
 	}
 	if len(value) != digits || strings.Trim(value, "0123456789") != "" {
-		return fmt.Errorf("%q is not a value for the scope %s: %d digits are asked for", value, t, digits)
+		// It isn't quoted: what people enter by mistake may be a CPR number.
+		return fmt.Errorf("the value for the scope %s must have %d digits, and no other characters", t, digits)
 	}
 	return nil
 }

@@ -44,7 +44,8 @@ func (b *Bridge) Explain(ctx context.Context, key string) (Explanation, error) {
 		return x, err
 	}
 	for i := range s.snapshot.Identities {
-		if id := &s.snapshot.Identities[i]; id.UUID == x.User.NemLoginUUID || x.Identity == nil {
+		id := &s.snapshot.Identities[i]
+		if id.UUID == x.User.NemLoginUUID || x.Identity == nil && x.User.NemLoginUUID == "" && s.userOf(id.UUID) == x.User.ID {
 			x.Identity = id
 		}
 	}

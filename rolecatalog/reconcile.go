@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollebro/rollebro/rolecatalog/plan"
@@ -147,22 +148,29 @@ func (b *Bridge) Plan(ctx context.Context, sel Selection, progress Progress) (*p
 	if p.Blocked {
 		status = PlanBlocked
 	}
-	return p, b.savePlan(ctx, p, status)
+	_, err = b.savePlan(ctx, p, status, nil)
+	return p, err
 }
 
-func (b *Bridge) savePlan(ctx context.Context, p *plan.Plan, status PlanStatus) error {
+// savePlan stores a plan; with an approval, as one that has just used it.
+func (b *Bridge) savePlan(ctx context.Context, p *plan.Plan, status PlanStatus, approval *PlanRecord) (*PlanRecord, error) {
 	var document bytes.Buffer
 	if err := p.Encode(&document); err != nil {
-		return fmt.Errorf("writing the plan: %w", err)
+		return nil, fmt.Errorf("writing the plan: %w", err)
 	}
 	record := &PlanRecord{
 		CVR: b.cvr, ID: p.ID, Effect: p.Effect, Selection: p.Selection, Status: status, DryRun: b.o.DryRun, CreatedAt: p.CreatedAt,
 		Adds: p.Counts.Add, Removes: p.Counts.Remove, Keeps: p.Counts.Keep, Skips: p.Counts.Skip, Document: document.Bytes(),
 	}
-	if err := b.store.SavePlan(ctx, record); err != nil {
-		return fmt.Errorf("storing the plan: %w", err)
+	if approval != nil {
+		record.Status, record.ReleaseUsed = PlanApproved, true
+		record.ApprovedAt, record.ApprovedBy, record.ApproveWhy = approval.ApprovedAt, approval.ApprovedBy, approval.ApproveWhy
 	}
-	return nil
+	if err := b.store.SavePlan(ctx, record); err != nil {
+		return nil, fmt.Errorf("storing the plan: %w", err)
+	}
+	record.Document = nil
+	return record, nil
 }
 
 func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOptions, expect *PlanRecord) (ReconcileReport, error) {
@@ -199,8 +207,12 @@ func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOption
 	if err != nil || !apply {
 		return report, err
 	}
+	if expect != nil && expect.ID != p.ID {
+		expect.Document = nil // as stored
+		s.records = append(s.records, expect)
+	}
 	if err := s.apply(ctx, p, observed, &report, o); err != nil {
-		return report, err
+		return report, errors.Join(err, s.brokenOff(context.WithoutCancel(ctx), p, &report, o, err))
 	}
 	err = s.conclude(ctx, p, observed, &report, o)
 	return report, err
@@ -227,15 +239,15 @@ func (s *session) observeAndAdopt(ctx context.Context, report *ReconcileReport, 
 		return nil, err
 	}
 	report.Adopted = a.report.Adopted
-	if a.report.Adopted > 0 {
-		return observed, s.refresh(ctx)
-	}
-	return observed, nil
+	// Reading everybody takes minutes: what is planned follows from what the catalogue says now.
+	return observed, s.refresh(ctx)
 }
 
 // refuseStale records that a plan is not carried out because the world has moved.
 func (b *Bridge) refuseStale(ctx context.Context, expect *PlanRecord, fresh *plan.Plan, o ReconcileOptions) error {
-	expect.Status = PlanStale
+	if expect.Status != PlanApplied && expect.Status != PlanPartly {
+		expect.Status = PlanStale
+	}
 	if err := b.store.SavePlan(ctx, expect); err != nil {
 		return err
 	}
@@ -243,7 +255,7 @@ func (b *Bridge) refuseStale(ctx context.Context, expect *PlanRecord, fresh *pla
 	if fresh.Blocked {
 		status = PlanBlocked
 	}
-	if err := b.savePlan(ctx, fresh, status); err != nil {
+	if _, err := b.savePlan(ctx, fresh, status, nil); err != nil {
 		return err
 	}
 	event := AuditEvent{Actor: o.Actor, Action: AuditPlanRefused, Plan: expect.ID, Run: o.Run, Reason: "stale", Detail: "a fresh plan is " + fresh.ID}
@@ -268,15 +280,20 @@ func (b *Bridge) decide(ctx context.Context, s *session, p *plan.Plan, report *R
 	}
 	if b.o.DryRun {
 		report.Blocked = p.Blocked
-		return false, b.savePlan(ctx, p, status)
-	}
-	approval, err := b.store.ApprovalFor(ctx, b.cvr, p.Effect)
-	approved := err == nil && !p.Empty()
-	if err != nil && !errors.Is(err, ErrNotFound) {
+		_, err := b.savePlan(ctx, p, status, nil)
 		return false, err
 	}
-	if err := b.savePlan(ctx, p, status); err != nil {
+	approval, err := b.approvalFor(ctx, p)
+	if err != nil {
 		return false, err
+	}
+	stored, err := b.savePlan(ctx, p, status, approval)
+	if err != nil {
+		return false, err
+	}
+	s.records = append(s.records, stored)
+	if approval != nil && approval.ID != p.ID {
+		s.records = append(s.records, approval)
 	}
 	changes := &Changes{}
 	record := func(action, reason, detail string) {
@@ -287,12 +304,7 @@ func (b *Bridge) decide(ctx context.Context, s *session, p *plan.Plan, report *R
 		record(AuditQuarantineOut, reason, "")
 	}
 	switch {
-	case approved:
-		// The approval holds once: it is used up before the first write, so that no second run can use it as well.
-		approval.ReleaseUsed = true
-		if err := b.store.SavePlan(ctx, &approval); err != nil {
-			return false, err
-		}
+	case approval != nil:
 		if quarantined {
 			leave("approved")
 		}
@@ -301,11 +313,15 @@ func (b *Bridge) decide(ctx context.Context, s *session, p *plan.Plan, report *R
 		report.Blocked, report.Quarantined = true, quarantined
 		red := redRemovals(p)
 		record(AuditPlanBlocked, firstRed(p), "")
-		if red != "" && !quarantined {
+		switch {
+		case red != "" && !quarantined:
 			report.Quarantined = true
 			at := b.now()
 			changes.State = func(st *State) { st.QuarantineSince, st.QuarantineReason, st.QuarantinePlan = &at, red, p.ID }
 			record(AuditQuarantineIn, red, "")
+		case red != "" && s.selection.Users == nil:
+			// The plan of everybody that is to be approved is the newest one: an older one would not be carried out.
+			changes.State = func(st *State) { st.QuarantineReason, st.QuarantinePlan = red, p.ID }
 		}
 		b.log.WithFields(map[string]any{"plan": short(p.ID), "reason": firstRed(p)}).Warn("The plan is blocked; nothing is written")
 	case quarantined && s.selection.Users == nil && p.Target.Complete:
@@ -313,6 +329,9 @@ func (b *Bridge) decide(ctx context.Context, s *session, p *plan.Plan, report *R
 		apply = true
 	case quarantined:
 		report.Quarantined = true
+		if !p.Empty() {
+			record(AuditPlanRefused, "quarantine", state.QuarantineReason)
+		}
 	default:
 		apply = true
 	}
@@ -322,6 +341,26 @@ func (b *Bridge) decide(ctx context.Context, s *session, p *plan.Plan, report *R
 		}
 	}
 	return apply, nil
+}
+
+// approvalFor finds the approval of what a plan would do, nil without one, and uses it up: it holds once, so that is done
+// before the first write, and no second run can use it as well.
+func (b *Bridge) approvalFor(ctx context.Context, p *plan.Plan) (*PlanRecord, error) {
+	if p.Empty() {
+		return nil, nil
+	}
+	approval, err := b.store.ApprovalFor(ctx, b.cvr, p.Effect)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	approval.ReleaseUsed = true
+	if err := b.store.SavePlan(ctx, &approval); err != nil {
+		return nil, err
+	}
+	return &approval, nil
 }
 
 // redRemovals is the message of a red guard on removals, the kind that puts the bridge into quarantine; empty: none.
@@ -353,55 +392,93 @@ func (b *Bridge) Approve(ctx context.Context, id, by, reason string) (PlanRecord
 	if err != nil {
 		return record, err
 	}
-	if by == "" || reason == "" {
+	if by, reason = strings.TrimSpace(by), strings.TrimSpace(reason); by == "" || reason == "" {
 		return record, errors.New("an approval needs the name of the person who gives it and a reason")
 	}
 	if s := record.Status; s == PlanApplied || s == PlanPartly || s == PlanStale {
 		return record, fmt.Errorf("plan %s: %w: it is %s", short(record.ID), ErrStale, record.Status)
 	}
-	shrunk := false
-	for _, g := range p.Guards {
-		shrunk = shrunk || !g.OK && (g.Guard == plan.GuardCatalogue || g.Guard == plan.GuardShrunk)
-	}
-	if p.Empty() && !shrunk {
+	shrink := shrinkShown(p)
+	if p.Empty() && shrink == "" {
 		return record, fmt.Errorf("plan %s has nothing to do, so there is nothing to approve", short(record.ID))
+	}
+	changes := &Changes{Audit: []AuditEvent{{Actor: by, Action: AuditPlanApproved, Plan: record.ID, Reason: reason}}}
+	if shrink != "" {
+		changes.State = func(s *State) { s.AcceptShrink = strings.Contains(shrink, s.CatalogueError) }
+	}
+	// On the record first: an approval that nobody can find there must not hold.
+	if err := b.commit(ctx, changes); err != nil {
+		return record, fmt.Errorf("recording the approval: %w", err)
 	}
 	at := b.now()
 	record.Status, record.ApprovedAt, record.ApprovedBy, record.ApproveWhy, record.ReleaseUsed = PlanApproved, &at, by, reason, false
 	if err := b.store.SavePlan(ctx, &record); err != nil {
-		return record, err
+		return record, fmt.Errorf("storing the approval: %w", err)
 	}
-	changes := &Changes{Audit: []AuditEvent{{Actor: by, Action: AuditPlanApproved, Plan: record.ID, Reason: reason}}}
-	if shrunk {
-		changes.State = func(s *State) { s.AcceptShrink = true }
+	return record, nil
+}
+
+// shrinkShown is the message of a plan's guard that told of a shrunken catalogue; empty: none did. A catalogue that merely
+// could not be read is nothing that a person can approve.
+func shrinkShown(p *plan.Plan) string {
+	for _, g := range p.Guards {
+		if !g.OK && g.Guard == plan.GuardCatalogue && strings.Contains(g.Message, shrinkRefused) {
+			return g.Message
+		}
 	}
-	return record, b.commit(ctx, changes)
+	return ""
+}
+
+// ended stores how a plan that had something to do was carried out, under every id that people know it by.
+func (s *session) ended(ctx context.Context, status PlanStatus) error {
+	at := s.b.now()
+	for _, record := range s.records {
+		record.Status, record.AppliedAt = status, &at
+		if err := s.b.store.SavePlan(ctx, record); err != nil {
+			return fmt.Errorf("storing how the plan ended: %w", err)
+		}
+	}
+	return nil
+}
+
+// appliedEvent is the audit event of a plan that was carried out.
+func appliedEvent(p *plan.Plan, report *ReconcileReport, o ReconcileOptions, status PlanStatus) AuditEvent {
+	return AuditEvent{
+		Actor: o.Actor, Action: AuditPlanApplied, Plan: p.ID, Run: o.Run, Outcome: string(status),
+		Detail: fmt.Sprintf("%d added, %d removed, %d failed, %d held", report.Added, report.Removed, report.Failed, report.Held),
+	}
+}
+
+// brokenOff records that something ended the whole run while the plan was being carried out. Another process that has taken
+// over the writing meanwhile has the last word.
+func (s *session) brokenOff(ctx context.Context, p *plan.Plan, report *ReconcileReport, o ReconcileOptions, cause error) error {
+	if errors.Is(cause, ErrFenced) {
+		return nil
+	}
+	event := appliedEvent(p, report, o, PlanPartly)
+	event.Detail += "; broken off: " + cause.Error()
+	if err := s.b.commit(ctx, &Changes{Audit: []AuditEvent{event}}); err != nil {
+		return fmt.Errorf("recording that the plan was broken off: %w", err)
+	}
+	return s.ended(ctx, PlanPartly)
 }
 
 // conclude stores how the plan ended, retires identities that nobody needs any more, and puts on the work list whoever has
 // to be come back to.
 func (s *session) conclude(ctx context.Context, p *plan.Plan, observed plan.Observed, report *ReconcileReport, o ReconcileOptions) error {
 	b := s.b
-	record, err := b.store.Plan(ctx, b.cvr, p.ID)
-	if err != nil {
-		return err
-	}
 	at := b.now()
+	changes := &Changes{Identities: s.retired(observed, at)}
+	changes.ClearedAttempts = s.overtaken(p, observed, changes.Identities)
 	if !p.Empty() {
-		record.Status, record.AppliedAt = PlanApplied, &at
+		status := PlanApplied
 		if report.Failed > 0 || report.Held > 0 {
-			record.Status = PlanPartly
+			status = PlanPartly
 		}
-		if err := b.store.SavePlan(ctx, &record); err != nil {
+		if err := s.ended(ctx, status); err != nil {
 			return err
 		}
-	}
-	changes := &Changes{Identities: s.retired(observed, at)}
-	if !p.Empty() {
-		changes.Audit = append(changes.Audit, AuditEvent{
-			Actor: o.Actor, Action: AuditPlanApplied, Plan: p.ID, Run: o.Run, Outcome: string(record.Status),
-			Detail: fmt.Sprintf("%d added, %d removed, %d failed, %d held", report.Added, report.Removed, report.Failed, report.Held),
-		})
+		changes.Audit = append(changes.Audit, appliedEvent(p, report, o, status))
 	}
 	s.remember(p, report)
 	// Removals held back because somebody else could not be read are looked at again at once, each person alone.
@@ -413,24 +490,66 @@ func (s *session) conclude(ctx context.Context, p *plan.Plan, observed plan.Obse
 			}
 		}
 	}
-	if s.selection.Users == nil {
-		changes.Mark = b.mark(slices.Sorted(maps.Keys(report.again)), "removals held back")
-		for user, why := range report.unfinished {
-			if user != 0 && why != "" {
-				changes.Mark = append(changes.Mark, Work{CVR: b.cvr, UserID: user, Reason: "failed", NextTryAt: at.Add(RetryDelay(1)), CreatedAt: at, LastError: why})
-			}
-		}
-		for user, next := range report.later {
-			changes.Mark = append(changes.Mark, Work{CVR: b.cvr, UserID: user, Reason: "failed", NextTryAt: next, CreatedAt: at})
-		}
-		if report.Clean() {
-			changes.State = func(st *State) { st.ReconciledAt = &at }
-		}
+	changes.Mark = s.comeBackTo(report, at)
+	if s.selection.Users == nil && report.Clean() {
+		changes.State = func(st *State) { st.ReconciledAt = &at }
 	}
-	if len(changes.Identities)+len(changes.Audit)+len(changes.Mark) == 0 && changes.State == nil {
+	if len(changes.Identities)+len(changes.Audit)+len(changes.Mark)+len(changes.ClearedAttempts) == 0 && changes.State == nil {
 		return nil
 	}
 	return b.commit(ctx, changes)
+}
+
+// comeBackTo lists who is to be put on the work list. Those selected are on it already, and whoever selected them looks after
+// them; but an identity may have turned out to be somebody else's.
+func (s *session) comeBackTo(report *ReconcileReport, at time.Time) []Work {
+	var work []Work
+	mark := func(user uint64, next time.Time, reason, why string) {
+		if user == 0 || s.selection.Users != nil && slices.Contains(s.selection.Users, user) {
+			return
+		}
+		w := Work{CVR: s.b.cvr, UserID: user, Reason: reason, NextTryAt: next, CreatedAt: at, LastError: why}
+		if why != "" {
+			w.FirstFailedAt = &at
+		}
+		work = append(work, w)
+	}
+	for _, user := range slices.Sorted(maps.Keys(report.again)) {
+		mark(user, at, "removals held back", "")
+	}
+	for _, user := range slices.Sorted(maps.Keys(report.unfinished)) {
+		mark(user, at.Add(RetryDelay(1)), "failed", report.unfinished[user])
+	}
+	for _, user := range slices.Sorted(maps.Keys(report.later)) {
+		mark(user, report.later[user], "failed", "")
+	}
+	return work
+}
+
+// overtaken lists the remembered failures of writes that nobody wants any more. They must be forgotten: when the same write
+// is wanted again next year, it is a new one.
+func (s *session) overtaken(p *plan.Plan, observed plan.Observed, retired []Identity) []Attempt {
+	if len(s.snapshot.Attempts) == 0 {
+		return nil
+	}
+	wanted := make(map[plan.AttemptKey]bool)
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		verb := c.Intended
+		if c.Verb == plan.Add || c.Verb == plan.Remove {
+			verb = c.Verb
+		}
+		wanted[plan.AttemptKey{Verb: verb, Identity: c.Identity, Grant: c.Grant}] = true
+	}
+	var gone []Attempt
+	for i := range s.snapshot.Attempts {
+		a := &s.snapshot.Attempts[i]
+		looked := observed[a.Identity].State == plan.Read || slices.ContainsFunc(retired, func(id Identity) bool { return id.UUID == a.Identity })
+		if looked && !wanted[a.key()] {
+			gone = append(gone, *a)
+		}
+	}
+	return gone
 }
 
 // remember notes when the writes that failed earlier, and that this plan left out, are due.

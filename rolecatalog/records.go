@@ -10,7 +10,8 @@ type State struct {
 	CatalogueAt    *time.Time `json:"catalogueAt,omitempty"`    // last accepted refresh
 	CatalogueCount int        `json:"catalogueCount"`           // roles in it
 	CatalogueError string     `json:"catalogueError,omitempty"` // why the last answer was not accepted; empty: it was
-	// AcceptShrink lets the next refresh through though the catalogue has shrunk: a person has approved it.
+	// AcceptShrink lets the next refresh through though the catalogue has shrunk, when it lacks what CatalogueError says: a person
+	// has approved that.
 	AcceptShrink     bool       `json:"-"`
 	NumbersAt        *time.Time `json:"numbersAt,omitempty"`
 	NumbersError     string     `json:"numbersError,omitempty"`

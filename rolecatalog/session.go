@@ -15,6 +15,7 @@ type session struct {
 	selection Selection
 	snapshot  *Snapshot
 	effective *effective
+	records   []*PlanRecord // what is stored of the plan that is carried out, also where it was approved or asked for under another id
 }
 
 // look reads a snapshot.
@@ -84,7 +85,8 @@ func (s *session) unknown() []Identity {
 			fresh = append(fresh, Identity{CVR: s.b.cvr, UUID: uuid, UserID: owner.ID})
 		case id.RetiredAt != nil && owner.Active():
 			back := *id
-			back.RetiredAt = nil
+			// Nobody has looked at it meanwhile: whatever it holds now is new here, and so is whether it exists.
+			back.RetiredAt, back.Generation, back.GoneSince, back.CheckedAt = nil, 0, nil, nil
 			fresh = append(fresh, back)
 		}
 	}

@@ -84,6 +84,7 @@ func (st *Status) countPeople(users []User, identities []Identity) {
 	}
 	for i := range identities {
 		id := &identities[i]
+		delete(links, id.UUID)
 		if id.RetiredAt != nil {
 			continue
 		}
@@ -96,7 +97,6 @@ func (st *Status) countPeople(users []User, identities []Identity) {
 		if id.GoneSince != nil {
 			st.Gone++
 		}
-		delete(links, id.UUID)
 	}
 	st.NotAdopted += len(links) // users whose identity has not been met yet
 }

@@ -67,7 +67,8 @@ type Store interface {
 	Work(ctx context.Context, cvr string, limit int) ([]Work, error)
 
 	// RemovalsSince counts the grants removed since a time, in all and by role: AuditRemove events with OutcomeIntended less those
-	// with OutcomeFailed, so that a removal whose process was killed before it could tell how it went counts too.
+	// with OutcomeFailed, so that a removal whose process was killed before it could tell how it went counts too. What a plan
+	// removed whose approval it used doesn't count: a person has decided that, not the machine.
 	RemovalsSince(ctx context.Context, cvr string, since time.Time) (total int, byRole map[string]int, err error)
 	Audit(ctx context.Context, f AuditFilter) ([]AuditEvent, error)
 	// VerifyAudit walks the whole trail and returns how many events it checked, or the first break of the chain.
@@ -121,8 +122,8 @@ type ObservedSet struct {
 // Snapshot is a consistent picture of the catalogue.
 type Snapshot struct {
 	State       State
-	Users       []User // those asked for, and every other user that shares a NemLogin UUID with one of them
-	Identities  []Identity
+	Users       []User     // those asked for, and every other user that has a NemLogin UUID which one of them has or was linked to
+	Identities  []Identity // of the NemLogin UUIDs that those asked for have or were linked to
 	SystemRoles []SystemRole
 	Roles       []JobFunctionRole // with Rules, not the retired ones unless assigned
 	Assignments []Assignment      // with Values, EndedAt not set

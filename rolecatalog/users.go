@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,8 +56,18 @@ func (e RowErrors) Unwrap() []error { return e }
 
 var (
 	uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-	cprForm  = regexp.MustCompile(`^(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])[0-9]{6}$`)
+	// cprWithin finds what may be a CPR number, with or without its dash.
+	cprWithin = regexp.MustCompile(`(^|[^0-9])[0-3][0-9][01][0-9]{3}[- ]?[0-9]{4}($|[^0-9])`)
+	cprForm   = regexp.MustCompile(`^(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])[0-9]{6}$`)
 )
+
+// quoted quotes a text of a load, unless there may be a CPR number in it: columns get mixed up.
+func quoted(text string) string {
+	if cprWithin.MatchString(text) {
+		return "(not shown: it looks like a CPR number)"
+	}
+	return strconv.Quote(text)
+}
 
 // userKey tells users apart: by domain and account name, ignoring case.
 type userKey struct {
@@ -80,13 +91,19 @@ func (b *Bridge) LoadUsers(ctx context.Context, rows []UserRow, o LoadOptions) (
 	for i := range stored {
 		existing[userKey{stored[i].DomainID, stored[i].UserKey}] = &stored[i]
 	}
+	sharing := make(map[string][]*User, len(stored))
+	for i := range stored {
+		if id := stored[i].NemLoginUUID; id != "" {
+			sharing[id] = append(sharing[id], &stored[i])
+		}
+	}
 	var report LoadReport
 	changes := &Changes{}
 	for i := range rows {
 		r := &rows[i]
 		was := existing[keys[i]]
 		if was == nil && r.Name == "" && r.UserID != "" {
-			bad = append(bad, r.errorf("the new user %q has no name", r.UserID))
+			bad = append(bad, r.errorf("the new user %s has no name", quoted(r.UserID)))
 		}
 		user, what := r.onto(was, keys[i], b.now())
 		switch {
@@ -101,13 +118,17 @@ func (b *Bridge) LoadUsers(ctx context.Context, rows []UserRow, o LoadOptions) (
 		changes.Users = append(changes.Users, user)
 		changes.Audit = append(changes.Audit, AuditEvent{Actor: o.Actor, Action: AuditUser, User: user.UserID, Identity: user.NemLoginUUID, Detail: what})
 		if was == nil && user.NemLoginUUID != "" || was != nil && (was.NemLoginUUID != user.NemLoginUUID || was.Active() != user.Active()) {
-			changes.Mark = append(changes.Mark, b.touched(was, user, stored)...)
+			changes.Mark = append(changes.Mark, b.touched(was, user, sharing)...)
 		}
 	}
 	if len(bad) > 0 {
 		return LoadReport{}, bad
 	}
-	report.Warnings = conflicts(stored, changes.Users)
+	for _, c := range conflicts(stored, changes.Users) {
+		report.Warnings = append(report.Warnings, c.Detail)
+		c.Actor = o.Actor
+		changes.Audit = append(changes.Audit, c)
+	}
 	if o.DryRun || len(changes.Users) == 0 {
 		return report, nil
 	}
@@ -118,19 +139,19 @@ func (b *Bridge) LoadUsers(ctx context.Context, rows []UserRow, o LoadOptions) (
 }
 
 // touched puts on the work list a user whose NemLogin UUID or state has changed, and those that share his old or new UUID:
-// a conflict may have begun or ended for them.
-func (b *Bridge) touched(was, user *User, stored []User) []Work {
+// a conflict may have begun or ended for them. sharing are the stored users by NemLogin UUID.
+func (b *Bridge) touched(was, user *User, sharing map[string][]*User) []Work {
 	at := b.now()
 	entry := func(u *User) Work {
 		return Work{CVR: b.cvr, UserID: u.ID, Of: u, Reason: "the user has changed", NextTryAt: at, CreatedAt: at}
 	}
 	work := []Work{entry(user)}
-	uuids := []string{user.NemLoginUUID}
-	if was != nil {
-		uuids = append(uuids, was.NemLoginUUID)
+	others := sharing[user.NemLoginUUID]
+	if was != nil && was.NemLoginUUID != user.NemLoginUUID {
+		others = slices.Concat(others, sharing[was.NemLoginUUID])
 	}
-	for i := range stored {
-		if u := &stored[i]; u.NemLoginUUID != "" && u.ID != user.ID && slices.Contains(uuids, u.NemLoginUUID) {
+	for _, u := range others {
+		if u.ID != user.ID {
 			work = append(work, entry(u))
 		}
 	}
@@ -161,11 +182,11 @@ func (b *Bridge) checkRows(ctx context.Context, rows []UserRow) (keys []userKey,
 		}
 		domain, ok := byName[strings.ToLower(name)]
 		if !ok {
-			bad = append(bad, r.errorf("there is no domain %q; `rollebro domain create` makes one", name))
+			bad = append(bad, r.errorf("there is no domain %s; `rollebro domain create` makes one", quoted(name)))
 		}
 		keys[i] = userKey{domain, strings.ToLower(r.UserID)}
 		if first, twice := seen[keys[i]]; twice && r.UserID != "" {
-			bad = append(bad, r.errorf("the user %q stands in line %d already", r.UserID, first))
+			bad = append(bad, r.errorf("the user %s stands in line %d already", quoted(r.UserID), first))
 		}
 		seen[keys[i]] = r.Line
 	}
@@ -199,6 +220,10 @@ func (r *UserRow) problems() []string {
 	if r.UserID == "" {
 		p = append(p, "the user id is missing")
 	}
+	if cprForm.MatchString(strings.Replace(r.UserID, "-", "", 1)) {
+		// It would be in every plan and log line from then on.
+		p = append(p, "the user id looks like a CPR number (it isn't shown here); check the order of the columns")
+	}
 	if len(r.UserID) > 255 || len(r.Name) > 255 || r.Email != nil && len(*r.Email) > 255 {
 		p = append(p, "a field is longer than 255 characters")
 	}
@@ -206,10 +231,10 @@ func (r *UserRow) problems() []string {
 		p = append(p, "the CPR number is not one: 10 digits that begin with a date are asked for (it isn't shown here)")
 	}
 	if r.NemLoginUUID != nil && *r.NemLoginUUID != "" && !uuidForm.MatchString(*r.NemLoginUUID) {
-		p = append(p, fmt.Sprintf("the NemLogin UUID %q is not a UUID", *r.NemLoginUUID))
+		p = append(p, fmt.Sprintf("the NemLogin UUID %s is not a UUID", quoted(*r.NemLoginUUID)))
 	}
 	if r.ExtUUID != nil && *r.ExtUUID != "" && !uuidForm.MatchString(*r.ExtUUID) {
-		p = append(p, fmt.Sprintf("the extUuid %q is not a UUID", *r.ExtUUID))
+		p = append(p, fmt.Sprintf("the extUuid %s is not a UUID", quoted(*r.ExtUUID)))
 	}
 	return p
 }
@@ -267,8 +292,8 @@ func (r *UserRow) onto(was *User, key userKey, at time.Time) (user *User, what s
 	return user, what
 }
 
-// conflicts describes the NemLogin UUIDs that more than one active user will have.
-func conflicts(stored []User, changed []*User) []string {
+// conflicts describes the NemLogin UUIDs that more than one active user will have, one of them changed now.
+func conflicts(stored []User, changed []*User) []AuditEvent {
 	after := make(map[uint64]*User, len(stored))
 	var all []*User
 	for _, u := range changed {
@@ -286,20 +311,26 @@ func conflicts(stored []User, changed []*User) []string {
 		}
 	}
 	holders := make(map[string][]string)
-	for _, u := range all {
-		if u.NemLoginUUID != "" && u.Active() {
-			holders[u.NemLoginUUID] = append(holders[u.NemLoginUUID], u.UserID)
+	for _, u := range changed {
+		if u.NemLoginUUID != "" {
+			holders[u.NemLoginUUID] = nil
 		}
 	}
-	var warnings []string
+	for _, u := range all {
+		if users, concerned := holders[u.NemLoginUUID]; concerned && u.Active() {
+			holders[u.NemLoginUUID] = append(users, u.UserID)
+		}
+	}
+	var found []AuditEvent
 	for id, users := range holders {
 		if len(users) > 1 {
 			slices.Sort(users)
-			warnings = append(warnings, fmt.Sprintf("%s have the same NemLogin UUID %s: nothing is written to it until only one of them has it", strings.Join(users, " and "), id))
+			found = append(found, AuditEvent{Action: AuditConflict, Identity: id, Detail: fmt.Sprintf(
+				"%s have the same NemLogin UUID %s: nothing is written to it until only one of them has it", strings.Join(users, " and "), id)})
 		}
 	}
-	slices.Sort(warnings)
-	return warnings
+	slices.SortFunc(found, func(a, b AuditEvent) int { return strings.Compare(a.Detail, b.Detail) })
+	return found
 }
 
 // ChangeUserState disables, enables or deletes users by their row ids.

@@ -1,6 +1,7 @@
 package rolecatalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,10 @@ func (b *Bridge) ProcessWork(ctx context.Context, limit int, o ReconcileOptions)
 		slices.Sort(users)
 		r, err := b.Reconcile(ctx, Selection{Users: users, Label: b.label(ctx, users)}, o)
 		if err != nil {
-			b.postpone(context.WithoutCancel(ctx), due, err)
+			// A run that was only stopped leaves everybody due at once.
+			if ctx.Err() == nil && !errors.Is(err, ErrFenced) {
+				b.postpone(ctx, due, err)
+			}
 			return report, err
 		}
 		report.add(&r)
@@ -43,8 +47,8 @@ func (b *Bridge) ProcessWork(ctx context.Context, limit int, o ReconcileOptions)
 		var again []Work
 		for _, w := range due {
 			switch why := r.unfinished[w.UserID]; {
-			case r.Blocked || r.Quarantined:
-				w.NextTryAt, w.LastError = b.now().Add(waitBlocked), "waits for an approval"
+			case (r.Blocked || r.Quarantined) && !r.DryRun:
+				w.NextTryAt, w.LastError = b.now().Add(waitBlocked), cmp.Or(firstRed(r.Plan), "the bridge is in quarantine")
 				changes.Retried = append(changes.Retried, w)
 				report.Failed++
 			case why != "":
@@ -93,11 +97,8 @@ func (b *Bridge) failedAgain(w Work, why string) Work {
 	return w
 }
 
-// postpone gives work back after a run that failed as a whole. A run that was only stopped leaves it due at once.
+// postpone gives work back after a run that failed as a whole.
 func (b *Bridge) postpone(ctx context.Context, due []Work, cause error) {
-	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, ErrFenced) {
-		return
-	}
 	changes := &Changes{}
 	for _, w := range due {
 		changes.Retried = append(changes.Retried, b.failedAgain(w, cause.Error()))

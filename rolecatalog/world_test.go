@@ -58,6 +58,8 @@ type world struct {
 	bridge *rolecatalog.Bridge
 	clock  *clock
 	cpr    int
+	// wrap puts something between the bridge and its client, from the next connect on.
+	wrap func(rolecatalog.Client) rolecatalog.Client
 }
 
 var authority = sync.OnceValues(func() (*certstest.Authority, error) { return certstest.NewAuthority(certstest.AuthorityOptions{}) })
@@ -66,6 +68,8 @@ var authority = sync.OnceValues(func() (*certstest.Authority, error) { return ce
 type option func(*rolecatalog.Options, *nemlogin.Options)
 
 func dryRun(o *rolecatalog.Options, c *nemlogin.Options) { o.DryRun, c.ReadOnly = true, true }
+
+type nemloginOptions = nemlogin.Options
 
 func overwriteLate(o *rolecatalog.Options, _ *nemlogin.Options) {
 	o.LateUsers = rolecatalog.LateOverwrite
@@ -133,6 +137,9 @@ func (w *world) connect(options ...option) {
 	}
 	w.Cleanup(client.CloseIdleConnections)
 	ro.Client = client
+	if w.wrap != nil {
+		ro.Client = w.wrap(client)
+	}
 	bridge, err := rolecatalog.New(ro)
 	if err != nil {
 		w.Fatal(err)

@@ -187,7 +187,7 @@ func (s *Store) VerifyAudit(ctx context.Context) (int, error) {
 	return checked, err
 }
 
-// RemovalsSince counts the grants whose removal was begun and has not been seen to fail.
+// RemovalsSince counts the grants whose removal was begun and has not been seen to fail, without those that a person approved.
 func (s *Store) RemovalsSince(ctx context.Context, cvr string, since time.Time) (total int, byRole map[string]int, err error) {
 	var rows []struct {
 		Role    string
@@ -195,8 +195,9 @@ func (s *Store) RemovalsSince(ctx context.Context, cvr string, since time.Time) 
 		N       int
 	}
 	err = s.read.WithContext(ctx).Raw("SELECT role, outcome, COUNT(*) AS n FROM audit_events "+
-		"WHERE cvr = ? AND action = ? AND at >= ? AND outcome IN (?, ?) GROUP BY role, outcome",
-		cvr, rolecatalog.AuditRemove, micro(since), rolecatalog.OutcomeIntended, rolecatalog.OutcomeFailed).Scan(&rows).Error
+		"WHERE cvr = ? AND action = ? AND at >= ? AND outcome IN (?, ?) "+
+		"AND plan NOT IN (SELECT id FROM plans WHERE cvr = ? AND release_used = ?) GROUP BY role, outcome",
+		cvr, rolecatalog.AuditRemove, micro(since), rolecatalog.OutcomeIntended, rolecatalog.OutcomeFailed, cvr, true).Scan(&rows).Error
 	if err != nil {
 		return 0, nil, s.mapError(ctx, "counting removals", err)
 	}

@@ -83,13 +83,17 @@ func (r *snapshotReader) everybody() error {
 	return r.tx.Table("attempts").Where("cvr = ?", r.cvr).Order("identity, verb, role, scope_type, scope_value").Find(&r.snap.Attempts).Error
 }
 
-// some reads of the users asked for, and of those that share a NemLogin UUID with one of them.
+// some reads of the users asked for, and of everybody else who has a NemLogin UUID that one of them has or had: whose an
+// identity is can only be told from all who have it.
 func (r *snapshotReader) some(asked []uint64) error {
 	var uuids []string
 	err := inChunks(asked, func(part []uint64) error {
-		var some []string
-		err := in(r.s, r.tx.Table("users"), "id", part).Where("nemlogin_uuid <> ''").Distinct("nemlogin_uuid").Pluck("nemlogin_uuid", &some).Error
-		uuids = append(uuids, some...)
+		var now, before []string
+		if err := in(r.s, r.tx.Table("users"), "id", part).Where("nemlogin_uuid <> ''").Distinct("nemlogin_uuid").Pluck("nemlogin_uuid", &now).Error; err != nil {
+			return err
+		}
+		err := in(r.s, r.tx.Table("identities").Where("cvr = ?", r.cvr), "user_id", part).Pluck("uuid", &before).Error
+		uuids = append(append(uuids, now...), before...)
 		return err
 	})
 	if err != nil {
@@ -109,14 +113,7 @@ func (r *snapshotReader) some(asked []uint64) error {
 		if err := r.users(in(r.s, r.tx.Table("users"), "id", part)); err != nil {
 			return err
 		}
-		if err := r.assignments(in(r.s, r.present(), "user_id", part)); err != nil {
-			return err
-		}
-		// What a user's NemLogin UUID was before is his too.
-		var before []string
-		err := in(r.s, r.tx.Table("identities").Where("cvr = ?", r.cvr), "user_id", part).Pluck("uuid", &before).Error
-		uuids = append(uuids, before...)
-		return err
+		return r.assignments(in(r.s, r.present(), "user_id", part))
 	})
 	if err != nil {
 		return err
