@@ -1,0 +1,137 @@
+package rolecatalog_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rollebro/rollebro/rolecatalog"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func TestLoadUsersRefusesBadRowsAndStoresNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const id = "0f8fad5b-d9cb-469f-a165-70867728950e"
+	good := rolecatalog.UserRow{Line: 2, UserID: "good", Name: "God"}
+	for _, c := range []struct {
+		what string
+		row  rolecatalog.UserRow
+		want string
+	}{
+		{"no user id", rolecatalog.UserRow{Line: 3, Name: "N"}, "line 3: the user id is missing"},
+		{"blank user id", rolecatalog.UserRow{Line: 3, UserID: "  ", Name: "N"}, "line 3: the user id is missing"},
+		{"no name", rolecatalog.UserRow{Line: 3, UserID: "x"}, `line 3: the new user "x" has no name`},
+		{"twice", rolecatalog.UserRow{Line: 3, UserID: "GOOD ", Name: "N"}, `line 3: the user "GOOD" stands in line 2 already`},
+		{"domain", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", Domain: "Månen"}, `line 3: there is no domain "Månen"`},
+		{"uuid", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", NemLoginUUID: ptr("0f8fad5b")}, `line 3: the NemLogin UUID "0f8fad5b" is not a UUID`},
+		{"ext uuid", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", ExtUUID: ptr("1-2")}, `line 3: the extUuid "1-2" is not a UUID`},
+		{"long name", rolecatalog.UserRow{Line: 3, UserID: "x", Name: strings.Repeat("n", 256)}, "line 3: a field is longer than 255 characters"},
+		{"long e-mail", rolecatalog.UserRow{UserID: "x", Name: "N", Email: ptr(strings.Repeat("n", 256))}, "a field is longer than 255 characters"},
+		{"cpr letters", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", CPR: "03116512ab"}, "line 3: the CPR number is not one"},
+		{"cpr month", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", CPR: "0313651234"}, "line 3: the CPR number is not one"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			_, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{good, c.row}, rolecatalog.LoadOptions{Actor: "test"})
+			var rows rolecatalog.RowErrors
+			if !errors.As(err, &rows) || !strings.HasPrefix(rows[0].Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+	t.Run("all at once", func(t *testing.T) {
+		t.Parallel()
+		_, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{good, {Line: 3}, {Line: 4, UserID: "y", Name: "N", NemLoginUUID: ptr("z")}}, rolecatalog.LoadOptions{})
+		if err == nil || strings.Count(err.Error(), "\n") != 1 {
+			t.Errorf("two bad rows give %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		users, err := w.store.Users(t.Context(), rolecatalog.UserFilter{IncludeDeleted: true})
+		if err == nil && len(users) != 0 {
+			t.Errorf("%d users were stored", len(users))
+		}
+	})
+	// In a dry run nothing is stored either, but everything is told.
+	report, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{good, {UserID: "b", Name: "B", NemLoginUUID: ptr(strings.ToUpper(id))}}, rolecatalog.LoadOptions{DryRun: true})
+	w.must(err)
+	if report.Created != 2 || report.Updated+report.Unchanged != 0 {
+		t.Errorf("%+v", report)
+	}
+}
+
+func TestLoadUsersShowsNoCPRNumberThatStandsInTheWrongColumn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, cpr := range []string{"0311651234", "031165-1234"} {
+		for what, row := range map[string]rolecatalog.UserRow{
+			"user id":       {UserID: cpr, Name: "N"},
+			"no name":       {UserID: cpr},
+			"domain":        {UserID: "x", Name: "N", Domain: cpr},
+			"NemLogin UUID": {UserID: "x", Name: "N", NemLoginUUID: ptr(cpr)},
+			"extUuid":       {UserID: "x", Name: "N", ExtUUID: ptr("Anne " + cpr)},
+		} {
+			_, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{row, row}, rolecatalog.LoadOptions{Actor: "test"})
+			if err == nil || strings.Contains(err.Error(), cpr) || strings.Contains(err.Error(), "1234") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+	w.roles(1)
+	w.importAll()
+	if _, err := w.bridge.Assign(w.ctx, rolecatalog.AssignRequest{}); !errors.Is(err, rolecatalog.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if err := rolecatalog.ValidateScope("SE", "0311651234"); err == nil || strings.Contains(err.Error(), "1234") {
+		t.Errorf("a CPR number as an SE-number: %v", err)
+	}
+}
+
+func TestLoadUsersChangesWhatTheLoadHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	load := func(row rolecatalog.UserRow) rolecatalog.LoadReport {
+		row.UserID = "anne"
+		report, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{row}, rolecatalog.LoadOptions{Actor: "test"})
+		w.must(err)
+		return report
+	}
+	id := unknownUUID()
+	load(rolecatalog.UserRow{Name: "Anne", Email: ptr("a@eksempelby.example"), NemLoginUUID: &id})
+	if report := load(rolecatalog.UserRow{}); report.Unchanged != 1 {
+		t.Errorf("a row without fields: %+v", report)
+	}
+	if report := load(rolecatalog.UserRow{Email: ptr("")}); report.Updated != 1 || w.row("anne").Email != "" || w.row("anne").NemLoginUUID != id {
+		t.Errorf("an empty field clears only itself: %+v", w.row("anne"))
+	}
+	load(rolecatalog.UserRow{Disabled: ptr(true)})
+	if u := w.row("anne"); u.Active() || u.DisabledAt == nil {
+		t.Errorf("%+v", u)
+	}
+	w.must(w.bridge.ChangeUserState(w.ctx, []uint64{w.row("anne").ID}, "test", func(u *rolecatalog.User) { u.Deleted = true }))
+	load(rolecatalog.UserRow{Disabled: ptr(false)})
+	if u := w.row("anne"); !u.Active() || u.DisabledAt != nil || u.DeletedAt != nil {
+		t.Errorf("%+v", u)
+	}
+}
+
+// BenchmarkLoadUsersNewUUIDs gives everybody a new NemLogin UUID, all of whom are put on the work list.
+func BenchmarkLoadUsersNewUUIDs(b *testing.B) {
+	for _, n := range []int{1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newWorld(b)
+			for b.Loop() {
+				rows := make([]rolecatalog.UserRow, n)
+				for i := range rows {
+					rows[i] = rolecatalog.UserRow{UserID: fmt.Sprintf("u%d", i), Name: "Navn", NemLoginUUID: ptr(unknownUUID())}
+				}
+				if _, err := w.bridge.LoadUsers(w.ctx, rows, rolecatalog.LoadOptions{Actor: "bench"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
