@@ -128,7 +128,10 @@ func inChunks[T uint64 | string](values []T, fn func([]T) error) error {
 	return nil
 }
 
-var timeType = reflect.TypeFor[time.Time]()
+var (
+	timeType   = reflect.TypeFor[time.Time]()
+	stringType = reflect.TypeFor[string]()
+)
 
 // tidy makes a row storable and alike on both kinds of database: times in UTC with microseconds and never the zero time,
 // which MariaDB refuses (a time that may be missing becomes none, another one now); texts without broken UTF-8. It returns about how many bytes of text the row carries.
@@ -151,7 +154,8 @@ func tidy(v reflect.Value, now time.Time) int {
 		if v.IsNil() {
 			return 0
 		}
-		if v.Type().Elem() == timeType {
+		switch v.Type().Elem() {
+		case timeType:
 			t := *v.Interface().(*time.Time) //nolint:forcetypeassert,errcheck // by the type above
 			if t.IsZero() {
 				v.SetZero()
@@ -159,6 +163,13 @@ func tidy(v reflect.Value, now time.Time) int {
 			}
 			u := micro(t)
 			v.Set(reflect.ValueOf(&u)) // the caller's time stays as it is
+		case stringType:
+			text := v.Elem().String()
+			if !utf8.ValidString(text) {
+				text = strings.ToValidUTF8(text, "\uFFFD")
+				v.Set(reflect.ValueOf(&text))
+			}
+			return len(text)
 		}
 		return 32
 	case reflect.Struct:

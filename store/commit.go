@@ -46,6 +46,18 @@ type commit struct {
 	people   map[*rolecatalog.User]uint64            // ids of the users in these changes
 	roles    map[*rolecatalog.JobFunctionRole]uint64 // ids of the job function roles in these changes
 	handBack []func()                                // sets what the caller's rows got
+
+	seen     *seenUsers        // how the users were when the changes were decided upon; nil: not known
+	reserved map[string]uint64 // tables whose next row ids have been taken already; the next one of each
+}
+
+// allocate returns the first of n new row ids of a table: see Store.allocate.
+func (m *commit) allocate(table string, n int) (uint64, error) {
+	if next, ok := m.reserved[table]; ok {
+		m.reserved[table] = next + uint64(n)
+		return next, nil
+	}
+	return m.s.allocate(m.tx, table, n)
 }
 
 func (m *commit) run() error {

@@ -2,8 +2,10 @@ package store
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -62,33 +64,75 @@ func tidyTexts(texts map[string]string) map[string]string {
 	return texts
 }
 
+// users updates and creates, some at a time, so that not all of a large load is held twice. All updates go first: a user may
+// be renamed and another one created under the old name.
 func (m *commit) users() error {
 	now := m.s.now()
-	given := make([]*userRow, len(m.c.Users))
-	for i, u := range m.c.Users {
+	var order []*rolecatalog.User
+	for _, u := range m.c.Users {
 		if u == nil {
 			return fmt.Errorf("%w: an entry is nil", ErrInvalid)
 		}
+		if u.ID != 0 {
+			order = append(order, u)
+		}
+	}
+	for _, u := range m.c.Users {
+		if u.ID == 0 {
+			order = append(order, u)
+		}
+	}
+	m.people = make(map[*rolecatalog.User]uint64, len(order))
+	uuids := make([]string, 0, len(order))
+	for part := range slices.Chunk(order, chunk) {
+		rows, err := m.someUsers(part, now)
+		if err != nil {
+			return err
+		}
+		for i, u := range part {
+			m.people[u] = rows[i].ID
+			uuids = append(uuids, rows[i].UUID)
+		}
+	}
+	m.handBack = append(m.handBack, func() {
+		for i, u := range order {
+			u.ID, u.UUID = m.people[u], uuids[i]
+			completeUser(u, now)
+			tidy(reflect.ValueOf(u).Elem(), now)
+			u.CPRCipher, u.CPRIndex = nil, nil
+		}
+	})
+	return nil
+}
+
+// completeUser fills in what follows from the rest.
+func completeUser(u *rolecatalog.User, now time.Time) {
+	stamp(&u.CreatedAt, &u.UpdatedAt, now)
+	u.UserKey = strings.ToLower(u.UserID)
+	u.NemLoginUUID = strings.ToLower(u.NemLoginUUID)
+	tidyCoreData(&u.CoreData)
+}
+
+func (m *commit) someUsers(users []*rolecatalog.User, now time.Time) ([]userRow, error) {
+	given := make([]*userRow, len(users))
+	for i, u := range users {
 		given[i] = &userRow{User: *u}
 	}
 	if err := m.keepUUIDs(given); err != nil {
-		return err
+		return nil, err
 	}
-	rows, err := save(m, saving[userRow]{
+	return save(m, saving[userRow]{
 		table: "users",
 		given: given,
 		id:    func(u *userRow) *uint64 { return &u.ID },
 		prepare: func(u *userRow) error {
-			stamp(&u.CreatedAt, &u.UpdatedAt, now)
+			completeUser(&u.User, now)
 			if u.UUID == "" {
 				u.UUID = uuid.NewString()
 			}
-			u.UserKey = strings.ToLower(u.UserID)
-			u.NemLoginUUID = strings.ToLower(u.NemLoginUUID)
 			u.Search = searchText(&u.User)
-			tidyCoreData(&u.CoreData)
 			u.CPRCipher, u.CPRIndex = nil, nil
-			if u.CPR != "" {
+			if u.CPR != "" && !m.seen.hasCPR(u.ID, u.CPR) {
 				if err := m.s.sealCPR(&u.User); err != nil {
 					return err
 				}
@@ -103,28 +147,13 @@ func (m *commit) users() error {
 				most{"a user's extUuid", u.ExtUUID, 128}, most{"a NemLogin UUID", u.NemLoginUUID, 64})
 		},
 		columns: userColumns,
-		extra:   []string{"cpr_cipher", "cpr_index"},
+		extra:   cprColumns,
 		more:    func(u *userRow) bool { return u.CPRCipher != nil },
 	})
-	if err != nil {
-		return err
-	}
-	m.people = make(map[*rolecatalog.User]uint64, len(rows))
-	for i, u := range m.c.Users {
-		m.people[u] = rows[i].ID
-	}
-	m.handBack = append(m.handBack, func() {
-		for i, u := range m.c.Users {
-			cpr := u.CPR
-			*u = rows[i].User
-			u.CPR, u.CPRCipher, u.CPRIndex = cpr, nil, nil
-		}
-	})
-	return nil
 }
 
 // keepUUIDs gives the users that are there already the uuid that they have: it never changes, and their CPR numbers are
-// bound to it.
+// bound to it. It holds them, and returns errMoved when one of them was changed after it was seen.
 func (m *commit) keepUUIDs(users []*userRow) error {
 	byID := map[uint64][]*userRow{}
 	var ids []uint64
@@ -136,16 +165,21 @@ func (m *commit) keepUUIDs(users []*userRow) error {
 	}
 	return inChunks(ids, func(part []uint64) error {
 		var stored []struct {
-			ID   uint64
-			UUID string
+			ID        uint64
+			UUID      string
+			UpdatedAt time.Time
 		}
-		if err := in(m.s, m.s.lock(m.tx).Table("users").Select("id", "uuid"), "id", part).Order("id").Find(&stored).Error; err != nil {
+		db := m.s.lock(m.tx).Table("users").Select("id", "uuid", "updated_at")
+		if err := in(m.s, db, "id", part).Order("id").Find(&stored).Error; err != nil {
 			return err
 		}
 		if len(stored) != len(part) {
 			return fmt.Errorf("%d of those to be changed: %w", len(part)-len(stored), gorm.ErrRecordNotFound)
 		}
 		for _, row := range stored {
+			if m.seen.moved(row.ID, row.UpdatedAt) {
+				return errMoved
+			}
 			for _, u := range byID[row.ID] {
 				u.UUID = row.UUID
 			}

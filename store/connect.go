@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -165,6 +166,21 @@ func (s *Store) openMySQL(ctx context.Context, t *target, o Options) error {
 	}
 	db.NowFunc = s.now // the dialect puts its own there
 	s.read, s.write = db, db
+	return s.openNumbers(ctx, connector)
+}
+
+// openNumbers prepares a connection of its own for the numbering of rows: with one of the others a transaction could wait
+// for its own kind. It connects when it is first needed.
+func (s *Store) openNumbers(ctx context.Context, connector driver.Connector) error {
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(1)
+	pool.SetConnMaxIdleTime(time.Minute)
+	db, err := gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), s.gormConfig())
+	if err != nil {
+		_ = pool.Close()
+		return s.mapError(ctx, "preparing the numbering of rows", err)
+	}
+	s.numbers = db
 	return nil
 }
 

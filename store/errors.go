@@ -27,6 +27,9 @@ var (
 	ErrInvalid     = errors.New("can't be stored")
 )
 
+// errMoved says that a row was changed between its reading and its writing: the transaction is run again.
+var errMoved = errors.New("changed by another meanwhile")
+
 // Result codes of SQLite that matter here; the extended codes have them in their low byte.
 const (
 	sqliteBusy     = 5
@@ -75,7 +78,7 @@ func passing(err error) bool {
 	case mysqlDeadlock, mysqlLockWait:
 		return true
 	}
-	return false
+	return errors.Is(err, errMoved)
 }
 
 // mapError puts the database's errors into the house's words. When the context has ended that is the error: what the

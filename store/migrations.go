@@ -359,4 +359,74 @@ var migrations = []migration{
 		// Who is to be locked because his time is up: few, and looked for every minute.
 		indexes: []index{{"users_expires", "cd_locked_expired, cd_expires_at", false}},
 	}},
+	{"202611211920-coredata-groups", createTable{
+		name: "coredata_groups", columns: `
+	id $id,
+	domain_id $ref NOT NULL,
+	uuid $key(255) NOT NULL,
+	name $text NOT NULL,
+	description $text,
+	FOREIGN KEY (domain_id) REFERENCES domains (id)`,
+		indexes: []index{{"coredata_groups_uuid", "domain_id, uuid", true}},
+	}},
+	{"202611211921-coredata-group-members", createTable{
+		name: "coredata_group_members", columns: `
+	group_id $ref NOT NULL,
+	user_id $ref NOT NULL,
+	PRIMARY KEY (group_id, user_id),
+	FOREIGN KEY (group_id) REFERENCES coredata_groups (id),
+	FOREIGN KEY (user_id) REFERENCES users (id)`,
+		indexes: []index{{"coredata_group_members_user", "user_id", false}},
+	}},
+	{"202611211922-kombit-roles", createTable{name: "kombit_roles", columns: `
+	user_id $ref NOT NULL,
+	identifier $key(255) NOT NULL,
+	cvr $key(8) NOT NULL,
+	PRIMARY KEY (user_id, identifier, cvr),
+	FOREIGN KEY (user_id) REFERENCES users (id)`}},
+	{"202611211923-coredata-calls", createTable{
+		name: "coredata_calls", columns: `
+	id $auto,
+	at $time NOT NULL,
+	endpoint $key(255) NOT NULL,
+	domain $text NOT NULL,
+	domain_key $key(255) NOT NULL,
+	client $text NOT NULL,
+	duration_ms $int NOT NULL,
+	status $int NOT NULL,
+	success $bool NOT NULL,
+	counts $text,
+	error $text NOT NULL`,
+		indexes: []index{
+			{"coredata_calls_at", "at", false},
+			{"coredata_calls_domain", "domain_key, at", false},
+		},
+	}},
+	{"202611211924-load-releases", createTable{
+		name: "load_releases", columns: `
+	id $id,
+	domain_id $ref NOT NULL,
+	released_by $text NOT NULL,
+	reason $text NOT NULL,
+	created_at $time NOT NULL,
+	used_at $time,
+	FOREIGN KEY (domain_id) REFERENCES domains (id)`,
+		indexes: []index{{"load_releases_domain", "domain_id, used_at", false}},
+	}},
+	{"202611211925-api-keys", createTable{
+		name: "api_keys", columns: `
+	id $id,
+	name $text NOT NULL,
+	prefix $key(64) NOT NULL,
+	hash $bytes(32) NOT NULL,
+	role $key(32) NOT NULL,
+	domains $text,
+	created_at $time NOT NULL,
+	created_by $text NOT NULL,
+	expires_at $time,
+	revoked_at $time,
+	last_used_at $time`,
+		indexes: []index{{"api_keys_hash", "hash", true}},
+	}},
+	{"202611211926-coredata-sequences", seed{`INTO sequences (name, next_id) VALUES ('coredata_groups', 1), ('load_releases', 1), ('api_keys', 1)`}},
 }

@@ -44,7 +44,7 @@ func save[T any](m *commit, p saving[T]) ([]T, error) {
 	if err := m.s.mustExist(m.tx, p.table, ids); err != nil {
 		return nil, err
 	}
-	next, err := m.s.allocate(m.tx, p.table, len(fresh))
+	next, err := m.allocate(p.table, len(fresh))
 	if err != nil {
 		return nil, err
 	}

@@ -63,12 +63,14 @@ type Store struct {
 	write   *gorm.DB // SQLite: one connection, so that writers queue here and not in the file lock
 	read    *gorm.DB // SQLite: several read-only connections; otherwise the same as write
 	keep    *gorm.DB // SQLite in memory: what keeps it there
+	numbers *gorm.DB // MariaDB and MySQL: one connection, on which row ids are taken ahead of a long transaction
 	place   string   // where the database is, for messages; no secrets
 	file    string   // SQLite: its file; empty for memory
 	log     logrus.FieldLogger
 	now     func() time.Time
 	keys    *keys
 	keyFile string
+	queues  queues
 	retried atomic.Int64 // times that again has tried again
 }
 
@@ -116,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Close closes the connections.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*gorm.DB{s.read, s.write, s.keep} {
+	for _, db := range []*gorm.DB{s.read, s.write, s.keep, s.numbers} {
 		if db == nil {
 			continue
 		}

@@ -1,3 +1,18 @@
+CREATE TABLE `api_keys` (
+  `id` bigint(20) unsigned NOT NULL,
+  `name` mediumtext NOT NULL,
+  `prefix` varchar(64) NOT NULL,
+  `hash` varbinary(32) NOT NULL,
+  `role` varchar(32) NOT NULL,
+  `domains` mediumtext DEFAULT NULL,
+  `created_at` datetime(6) NOT NULL,
+  `created_by` mediumtext NOT NULL,
+  `expires_at` datetime(6) DEFAULT NULL,
+  `revoked_at` datetime(6) DEFAULT NULL,
+  `last_used_at` datetime(6) DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `api_keys_hash` (`hash`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 CREATE TABLE `assignments` (
   `id` bigint(20) unsigned NOT NULL,
   `cvr` varchar(16) NOT NULL,
@@ -94,6 +109,40 @@ CREATE TABLE `bridge_states` (
   `version` bigint(20) NOT NULL,
   PRIMARY KEY (`cvr`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+CREATE TABLE `coredata_calls` (
+  `id` bigint(20) unsigned NOT NULL AUTO_INCREMENT,
+  `at` datetime(6) NOT NULL,
+  `endpoint` varchar(255) NOT NULL,
+  `domain` mediumtext NOT NULL,
+  `domain_key` varchar(255) NOT NULL,
+  `client` mediumtext NOT NULL,
+  `duration_ms` bigint(20) NOT NULL,
+  `status` bigint(20) NOT NULL,
+  `success` tinyint(1) NOT NULL,
+  `counts` mediumtext DEFAULT NULL,
+  `error` mediumtext NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `coredata_calls_at` (`at`),
+  KEY `coredata_calls_domain` (`domain_key`,`at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+CREATE TABLE `coredata_groups` (
+  `id` bigint(20) unsigned NOT NULL,
+  `domain_id` bigint(20) unsigned NOT NULL,
+  `uuid` varchar(255) NOT NULL,
+  `name` mediumtext NOT NULL,
+  `description` mediumtext DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `coredata_groups_uuid` (`domain_id`,`uuid`),
+  CONSTRAINT `coredata_groups_ibfk_1` FOREIGN KEY (`domain_id`) REFERENCES `domains` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+CREATE TABLE `coredata_group_members` (
+  `group_id` bigint(20) unsigned NOT NULL,
+  `user_id` bigint(20) unsigned NOT NULL,
+  PRIMARY KEY (`group_id`,`user_id`),
+  KEY `coredata_group_members_user` (`user_id`),
+  CONSTRAINT `coredata_group_members_ibfk_1` FOREIGN KEY (`group_id`) REFERENCES `coredata_groups` (`id`),
+  CONSTRAINT `coredata_group_members_ibfk_2` FOREIGN KEY (`user_id`) REFERENCES `users` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 CREATE TABLE `domains` (
   `id` bigint(20) unsigned NOT NULL,
   `name` varchar(255) NOT NULL,
@@ -151,6 +200,13 @@ CREATE TABLE `job_function_roles` (
   KEY `job_function_roles_it_system` (`it_system_id`),
   CONSTRAINT `job_function_roles_ibfk_1` FOREIGN KEY (`it_system_id`) REFERENCES `it_systems` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+CREATE TABLE `kombit_roles` (
+  `user_id` bigint(20) unsigned NOT NULL,
+  `identifier` varchar(255) NOT NULL,
+  `cvr` varchar(8) NOT NULL,
+  PRIMARY KEY (`user_id`,`identifier`,`cvr`),
+  CONSTRAINT `kombit_roles_ibfk_1` FOREIGN KEY (`user_id`) REFERENCES `users` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 CREATE TABLE `leases` (
   `name` varchar(64) NOT NULL,
   `owner` varchar(255) NOT NULL,
@@ -158,6 +214,17 @@ CREATE TABLE `leases` (
   `acquired_at` datetime(6) NOT NULL,
   `expires_at` datetime(6) NOT NULL,
   PRIMARY KEY (`name`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
+CREATE TABLE `load_releases` (
+  `id` bigint(20) unsigned NOT NULL,
+  `domain_id` bigint(20) unsigned NOT NULL,
+  `released_by` mediumtext NOT NULL,
+  `reason` mediumtext NOT NULL,
+  `created_at` datetime(6) NOT NULL,
+  `used_at` datetime(6) DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `load_releases_domain` (`domain_id`,`used_at`),
+  CONSTRAINT `load_releases_ibfk_1` FOREIGN KEY (`domain_id`) REFERENCES `domains` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 CREATE TABLE `migrations` (
   `id` varchar(255) NOT NULL,

@@ -1,3 +1,17 @@
+CREATE TABLE `api_keys` (
+	id INTEGER NOT NULL PRIMARY KEY,
+	name TEXT NOT NULL,
+	prefix TEXT NOT NULL,
+	hash BLOB NOT NULL,
+	role TEXT NOT NULL,
+	domains TEXT,
+	created_at DATETIME NOT NULL,
+	created_by TEXT NOT NULL,
+	expires_at DATETIME,
+	revoked_at DATETIME,
+	last_used_at DATETIME
+);
+CREATE UNIQUE INDEX `api_keys_hash` ON `api_keys` (hash);
 CREATE TABLE `assignment_values` (
 	id INTEGER NOT NULL PRIMARY KEY,
 	assignment_id INTEGER NOT NULL,
@@ -89,6 +103,38 @@ CREATE TABLE `bridge_states` (
 	minute INTEGER NOT NULL,
 	version INTEGER NOT NULL
 );
+CREATE TABLE `coredata_calls` (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	at DATETIME NOT NULL,
+	endpoint TEXT NOT NULL,
+	domain TEXT NOT NULL,
+	domain_key TEXT NOT NULL,
+	client TEXT NOT NULL,
+	duration_ms INTEGER NOT NULL,
+	status INTEGER NOT NULL,
+	success BOOLEAN NOT NULL,
+	counts TEXT,
+	error TEXT NOT NULL
+);
+CREATE INDEX `coredata_calls_at` ON `coredata_calls` (at);
+CREATE INDEX `coredata_calls_domain` ON `coredata_calls` (domain_key, at);
+CREATE TABLE `coredata_group_members` (
+	group_id INTEGER NOT NULL,
+	user_id INTEGER NOT NULL,
+	PRIMARY KEY (group_id, user_id),
+	FOREIGN KEY (group_id) REFERENCES coredata_groups (id),
+	FOREIGN KEY (user_id) REFERENCES users (id)
+);
+CREATE INDEX `coredata_group_members_user` ON `coredata_group_members` (user_id);
+CREATE TABLE `coredata_groups` (
+	id INTEGER NOT NULL PRIMARY KEY,
+	domain_id INTEGER NOT NULL,
+	uuid TEXT NOT NULL,
+	name TEXT NOT NULL,
+	description TEXT,
+	FOREIGN KEY (domain_id) REFERENCES domains (id)
+);
+CREATE UNIQUE INDEX `coredata_groups_uuid` ON `coredata_groups` (domain_id, uuid);
 CREATE TABLE `domains` (
 	id INTEGER NOT NULL PRIMARY KEY,
 	name TEXT NOT NULL,
@@ -141,6 +187,13 @@ CREATE TABLE `job_function_roles` (
 );
 CREATE UNIQUE INDEX `job_function_roles_identifier` ON `job_function_roles` (cvr, it_system_id, identifier);
 CREATE INDEX `job_function_roles_it_system` ON `job_function_roles` (it_system_id);
+CREATE TABLE `kombit_roles` (
+	user_id INTEGER NOT NULL,
+	identifier TEXT NOT NULL,
+	cvr TEXT NOT NULL,
+	PRIMARY KEY (user_id, identifier, cvr),
+	FOREIGN KEY (user_id) REFERENCES users (id)
+);
 CREATE TABLE `leases` (
 	name TEXT NOT NULL PRIMARY KEY,
 	owner TEXT NOT NULL,
@@ -148,6 +201,16 @@ CREATE TABLE `leases` (
 	acquired_at DATETIME NOT NULL,
 	expires_at DATETIME NOT NULL
 );
+CREATE TABLE `load_releases` (
+	id INTEGER NOT NULL PRIMARY KEY,
+	domain_id INTEGER NOT NULL,
+	released_by TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	created_at DATETIME NOT NULL,
+	used_at DATETIME,
+	FOREIGN KEY (domain_id) REFERENCES domains (id)
+);
+CREATE INDEX `load_releases_domain` ON `load_releases` (domain_id, used_at);
 CREATE TABLE `migrations` (
 	id TEXT NOT NULL PRIMARY KEY
 );
