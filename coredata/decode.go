@@ -19,12 +19,16 @@ const (
 )
 
 var (
-	errNotUTF8   = errors.New("not UTF-8")
 	errWrongType = errors.New("wrong JSON type")
 	errTooDeep   = errors.New("nested too deeply")
 	errTrailing  = errors.New("something follows the JSON value")
 	errTooMany   = errors.New("too many elements")
 )
+
+// notUTF8Error tells where a body stops being UTF-8.
+type notUTF8Error struct{ at int64 }
+
+func (e *notUTF8Error) Error() string { return fmt.Sprintf("not UTF-8 at byte %d", e.at) }
 
 // elementError tells in which element of which list a body is wrong.
 type elementError struct {
@@ -142,13 +146,15 @@ func readList[T any](d *json.Decoder, name string, keep func(*T)) (bool, error) 
 
 // refuseBody makes the answer to a body that can't be read as it must be.
 func refuseBody(err error, at int64) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &Refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("Indholdet er større end de tilladte %d bytes", tooLarge.Limit)}
 	}
+	if bad, ok := errors.AsType[*notUTF8Error](err); ok {
+		return &Refusal{http.StatusBadRequest, fmt.Sprintf("Indholdet er ikke gyldig UTF-8 (byte %d)", bad.at)}
+	}
 	where := fmt.Sprintf("byte %d", at)
-	var element *elementError
-	if errors.As(err, &element) {
+	element, ok := errors.AsType[*elementError](err)
+	if ok {
 		where = fmt.Sprintf("element %d i %s, %s", element.index, element.list, where)
 	}
 	var syntax *json.SyntaxError
@@ -156,8 +162,6 @@ func refuseBody(err error, at int64) error {
 	switch {
 	case errors.Is(err, errTooMany):
 		return &Refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("%s har flere end %d elementer", element.list, maxElements)}
-	case errors.Is(err, errNotUTF8):
-		return &Refusal{http.StatusBadRequest, fmt.Sprintf("Indholdet er ikke gyldig UTF-8 (%s)", where)}
 	case errors.Is(err, io.EOF) && at == 0:
 		return &Refusal{http.StatusBadRequest, "Indholdet mangler"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -178,6 +182,7 @@ func refuseBody(err error, at int64) error {
 // character there without a word, and the name would be stored that way.
 type utf8Reader struct {
 	from io.Reader
+	at   int64  // bytes found to be good
 	rest []byte // the beginning of a character whose end hasn't come yet
 }
 
@@ -189,8 +194,8 @@ func (u *utf8Reader) Read(p []byte) (int, error) {
 			u.rest, chunk = append(u.rest, chunk[0]), chunk[1:]
 		}
 		if utf8.FullRune(u.rest) {
-			if !utf8.Valid(u.rest) {
-				return 0, errNotUTF8
+			if !u.good(u.rest) {
+				return 0, &notUTF8Error{u.at}
 			}
 			u.rest = u.rest[:0]
 		}
@@ -203,10 +208,26 @@ func (u *utf8Reader) Read(p []byte) (int, error) {
 			break
 		}
 	}
-	if !utf8.Valid(chunk) || errors.Is(err, io.EOF) && len(u.rest) > 0 {
-		return 0, errNotUTF8
+	if !u.good(chunk) || errors.Is(err, io.EOF) && len(u.rest) > 0 {
+		return 0, &notUTF8Error{u.at}
 	}
 	return n, err //nolint:wrapcheck // io.EOF must pass as it is
+}
+
+// good reports whether b is UTF-8, and counts how much of it is.
+func (u *utf8Reader) good(b []byte) bool {
+	if utf8.Valid(b) {
+		u.at += int64(len(b))
+		return true
+	}
+	for {
+		r, size := utf8.DecodeRune(b)
+		if r == utf8.RuneError && size <= 1 {
+			return false
+		}
+		u.at += int64(size)
+		b = b[size:]
+	}
 }
 
 // text is a JSON value read as text: a number or a truth value gives its letters, null and absent are told from "".

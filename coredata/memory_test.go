@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/rollebro/rollebro/rolecatalog"
 )
 
@@ -30,6 +33,11 @@ type memory struct {
 	writes   int  // changes that were not nil
 	repeat   bool // decide twice, as after a deadlock
 	last     *Changes
+	fast     bool // leave out the checks that take long
+}
+
+func cmpRoles(a, b KombitRole) int {
+	return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
 }
 
 func newMemory(tb testing.TB) *memory {
@@ -104,9 +112,8 @@ func (m *memory) ChangeTree(_ context.Context, cvr string, master uint64, parts 
 		}
 	}
 	t := m.tree(master, parts)
-	before := fmt.Sprintf("%+v", t.People)
 	changes, err := decide(t)
-	if after := fmt.Sprintf("%+v", t.People); before != after {
+	if !m.fast && !cmp.Equal(t, m.tree(master, parts), cmpopts.SortSlices(cmpRoles)) {
 		m.tb.Error("the decision has changed the tree that it was given")
 	}
 	if err != nil || changes == nil {
@@ -129,7 +136,7 @@ func (m *memory) apply(c *Changes) {
 		maps.DeleteFunc(m.kombit, func(r KombitRole, _ bool) bool { return r.UserID == u.ID })
 	}
 	for _, u := range c.Create {
-		if u.ID != 0 || u.UUID == "" || u.CPR == "" || u.UserKey != strings.ToLower(u.UserID) {
+		if u.ID != 0 || u.UUID == "" || u.CPR == "" || u.UserKey != u.UserID || u.UserKey != strings.ToLower(u.UserKey) {
 			m.tb.Errorf("a new user is not in order: %+v", u)
 		}
 		m.next++
@@ -306,6 +313,7 @@ func (m *memory) Kombit(context.Context, uint64, string, func(rolecatalog.User, 
 func (m *memory) Groups(context.Context, uint64, string, func(Group, []string) error) error {
 	panic("no load reads like this")
 }
+
 func (m *memory) LogCall(context.Context, *Call) error               { panic("not a load's business") }
 func (m *memory) Calls(context.Context, string, int) ([]Call, error) { panic("not a load's business") }
 func (m *memory) LastLoads(context.Context) (map[string]time.Time, error) {

@@ -71,6 +71,9 @@ func (l *loading) decide() error {
 			locked = append(locked, u)
 		}
 	}
+	if len(l.load.people) == 0 && len(locked) > 0 {
+		return refusef("Tom entryList for domæne %s: ingen af personerne i den kan indlæses, og %d ville blive låst", shown(l.c.named), len(locked))
+	}
 	l.toll.locked = len(locked)
 	if err := l.pay(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -84,7 +85,11 @@ func refusef(format string, args ...any) *Refusal {
 	return &Refusal{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-const maxWarnings = 100
+// How many warnings of one call are kept, and how many of them get a line of the log.
+const (
+	maxWarnings = 100
+	maxLogged   = 20
+)
 
 // notes count what is odd and keep the first ones in words.
 type notes struct {
@@ -97,9 +102,7 @@ func newNotes() *notes { return &notes{counts: make(map[string]int)} }
 func (n *notes) clone() *notes {
 	c := newNotes()
 	c.warnings = slices.Clone(n.warnings)
-	for name, count := range n.counts {
-		c.counts[name] = count
-	}
+	maps.Copy(c.counts, n.counts)
 	return c
 }
 
@@ -172,17 +175,21 @@ func (c *call) done(err error) (Outcome, error) {
 	for name, n := range c.counts {
 		log = log.WithField(name, n)
 	}
-	for _, w := range c.warnings {
-		log.Warn("coredata: " + c.name + ": " + w)
+	for i, w := range c.warnings {
+		if i == maxLogged {
+			log.Warnf("coredata: %s: further %d warnings, or more, are left out", c.name, len(c.warnings)-i)
+			break
+		}
+		log.Warnf("coredata: %s: %s", c.name, w)
 	}
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
-		log.WithField("status", refusal.Status).Warn("coredata: " + c.name + " refused: " + refusal.Text)
+		log.WithField("status", refusal.Status).Warnf("coredata: %s refused: %s", c.name, refusal.Text)
 	case err != nil:
-		log.WithError(err).Error("coredata: " + c.name + " failed")
+		log.WithError(err).Errorf("coredata: %s failed", c.name)
 	default:
-		log.Info("coredata: " + c.name)
+		log.Infof("coredata: %s", c.name)
 	}
 	return c.outcome(), err
 }

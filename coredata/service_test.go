@@ -32,7 +32,7 @@ type method func(*Service, context.Context, io.Reader, Caller) (Outcome, error)
 // ok carries out a call that must succeed.
 func ok(tb testing.TB, s *Service, call method, body string) Outcome {
 	tb.Helper()
-	out, err := call(s, context.Background(), strings.NewReader(body), testCaller)
+	out, err := call(s, tb.Context(), strings.NewReader(body), testCaller)
 	if err != nil {
 		tb.Fatalf("the call is refused: %v", err)
 	}
@@ -44,7 +44,7 @@ func refused(tb testing.TB, s *Service, call method, body string) *Refusal {
 	tb.Helper()
 	m, _ := s.Store.(*memory)
 	before := m.writes
-	_, err := call(s, context.Background(), strings.NewReader(body), testCaller)
+	_, err := call(s, tb.Context(), strings.NewReader(body), testCaller)
 	var refusal *Refusal
 	if !errors.As(err, &refusal) {
 		tb.Fatalf("the call isn't refused: %v", err)
@@ -304,5 +304,7 @@ func TestGuardAndRelease(t *testing.T) {
 		t.Error("the audit trail doesn't tell of the release")
 	}
 	ok(t, s, (*Service).Full, people(400, nil))
-	refused(t, s, (*Service).Full, few)
+	if r := refused(t, s, (*Service).Full, few); r.Status != 400 {
+		t.Errorf("the release lets a second load through, or the status is %d", r.Status)
+	}
 }

@@ -224,6 +224,9 @@ func (v *validator) checkPeople(context.Context) error {
 		}
 		v.load.people = append(v.load.people, p)
 	}
+	if n := v.counts[CountNoFlag]; n > 0 {
+		v.warnf("%d personer mangler nsisAllowed eller transferToNemlogin, som regnes for false", n)
+	}
 	return nil
 }
 

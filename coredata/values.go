@@ -2,6 +2,7 @@ package coredata
 
 import (
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -121,13 +122,13 @@ func parseTime(s string, zone *time.Location) (at time.Time, index int, ok bool)
 }
 
 // denmark is the zone of every day and time without one. The program carries the zone data.
-func denmark() *time.Location {
+var denmark = sync.OnceValue(func() *time.Location {
 	zone, err := time.LoadLocation("Europe/Copenhagen")
 	if err != nil {
 		return time.FixedZone("CET", 3600) // can't be as long as the program is built with time/tzdata
 	}
 	return zone
-}
+})
 
 // sameDay reports whether two expiries fall on the same Danish day, or both are never.
 func sameDay(a, b *time.Time, zone *time.Location) bool {
