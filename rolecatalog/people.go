@@ -16,7 +16,7 @@ const PrimaryDomain = "Administrativt"
 
 // User is one account in one domain. It has at most one NemLogin UUID.
 type User struct {
-	ID           uint64 `gorm:"primaryKey" json:"id"`
+	ID           uint64 `gorm:"primaryKey;autoIncrement:false" json:"id"`
 	UUID         string `json:"uuid"`              // made here, never changes
 	ExtUUID      string `json:"extUuid,omitempty"` // from the source; empty: none
 	DomainID     uint64 `json:"domainId"`

@@ -217,7 +217,8 @@ func (r *treeReader) people() error {
 	r.seen = &seenUsers{}
 	// Many at a time: one by one they would cost the garbage collector dear.
 	var room []rolecatalog.User
-	query := r.tx.Table("users").Where("domain_id IN ?", r.ids()).Where("deleted = FALSE")
+	// The sum keeps the databases from using the index of the domain, and from sorting everybody then.
+	query := r.tx.Table("users").Where("domain_id + 0 IN ? AND deleted = FALSE", r.ids())
 	return eachUser(query, slices.Concat(plainUser, cprColumns), func(u *rolecatalog.User) error {
 		if err := r.s.unsealCPR(u); err != nil {
 			return err
