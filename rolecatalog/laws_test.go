@@ -197,7 +197,10 @@ func (wi *witness) check(rt *rapid.T) {
 			intents[e.Action+e.Identity+g(e.Role, e.ScopeType, e.ScopeValue)] = true
 		}
 	}
-	for _, w := range wi.writes {
+	for _, w := range wi.f.sim.Requests() {
+		if w.Method == http.MethodGet || w.Endpoint != simulator.EndpointRoles {
+			continue
+		}
 		action := rolecatalog.AuditAdd
 		if w.Method == http.MethodDelete {
 			action = rolecatalog.AuditRemove
@@ -427,6 +430,58 @@ func TestLawL2ImportKilledAnywhereLosesAndDoublesNothing(t *testing.T) {
 			rt.Fatalf("%d assignments for %d grants", made, grants)
 		}
 	})
+}
+
+func TestLawL2WhoWasNeverAdoptedLosesNothingEvenWhenNobodyHasHimAnyMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := w.roles(1)
+	w.hold(w.person("anne"), ids[0], "Cvr", cvr)
+	bo := w.person("bo")
+	w.hold(bo, ids[0], "PU", "1000000001")
+	w.must(w.sim.SetFault("see-log-500", simulator.Fault{Rate: 1, Identity: bo}))
+	w.importAll()
+	w.sim.ClearFaults()
+	w.assign("bo", w.jobFunctionRole("Rolle", rolecatalog.ScopeRule{SystemRoleID: w.systemRole(ids[0]).ID, ScopeType: "Cvr"}))
+	p, err := w.bridge.Plan(w.ctx, rolecatalog.Selection{}, nil) // a plan adopts nobody
+	w.must(err)
+	if !p.Empty() || !hasChange(p, plan.Skip, plan.NotAdopted) {
+		t.Errorf("%+v", p.Changes)
+	}
+	w.user("bo", "")
+	w.sim.ResetRequests()
+	w.work()
+	w.reconcile()
+	w.noWrites()
+	w.holds(bo, g(ids[0], "PU", "1000000001"))
+}
+
+func TestLawL11WithdrawnIsNotGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := w.roles(10)
+	anne, bo := w.person("anne"), w.person("bo")
+	w.hold(anne, ids[0], "Cvr", cvr)
+	w.importAll()
+	w.work()
+	w.must(w.sim.RemoveRoleFromCatalogue(ids[0]))
+	w.refresh()
+	w.sim.ResetRequests()
+	// While it is away nothing is added and nothing removed, whatever is decided here.
+	w.assign("bo", w.imported(ids[0], "Cvr"))
+	w.must(w.bridge.Unassign(w.ctx, w.row("anne").ID, w.explain("anne").Assignments[0].ID, "test"))
+	w.work()
+	report := w.reconcile()
+	w.noWrites()
+	if !hasChange(report.Plan, plan.Skip, plan.Withdrawn) {
+		t.Errorf("it isn't told: %+v", report.Plan.Changes)
+	}
+	// Back again, what was decided is carried out.
+	w.must(w.sim.RestoreRole(ids[0]))
+	w.refresh()
+	w.reconcile()
+	w.holds(anne)
+	w.holds(bo, g(ids[0], "Cvr", cvr))
 }
 
 func TestLawL10RemovalsStayWithinTheGuardOverAnySequenceOfRuns(t *testing.T) {

@@ -75,8 +75,16 @@ func overwriteLate(o *rolecatalog.Options, _ *nemlogin.Options) {
 	o.LateUsers = rolecatalog.LateOverwrite
 }
 
-// newWorld makes an empty organisation with three P-numbers and two SE-numbers, on SQLite.
+// onMariaDB is the name of the tests whose sub-tests have their worlds on MariaDB.
+const onMariaDB = "/mariadb/"
+
+// newWorld makes an empty organisation with three P-numbers and two SE-numbers: on MariaDB below a test of that name, on
+// SQLite elsewhere.
 func newWorld(t testing.TB, options ...option) *world {
+	t.Helper()
+	if strings.Contains(t.Name(), onMariaDB) {
+		return newWorldOn(t, storetest.MariaDBStore(t), options...)
+	}
 	return newWorldOn(t, storetest.SQLite(t), options...)
 }
 
