@@ -33,7 +33,8 @@ type memory struct {
 	writes   int  // changes that were not nil
 	repeat   bool // decide twice, as after a deadlock
 	last     *Changes
-	fast     bool // leave out the checks that take long
+	fault    error // of every change
+	fast     bool  // leave out the checks that take long
 }
 
 func cmpRoles(a, b KombitRole) int {
@@ -105,6 +106,9 @@ func (m *memory) ChangeTree(_ context.Context, cvr string, master uint64, parts 
 	defer m.mu.Unlock()
 	if cvr == "" {
 		m.tb.Error("a change without a CVR number")
+	}
+	if m.fault != nil {
+		return m.fault
 	}
 	if m.repeat {
 		if _, err := decide(m.tree(master, parts)); err != nil {
