@@ -40,7 +40,7 @@ func (h *handler) load(name string, prepare func(*http.Request) (loadFunc, error
 	return func(w http.ResponseWriter, r *http.Request) {
 		call := &Call{At: h.now().UTC(), Endpoint: name, Client: callerOf(r).Name, Status: http.StatusInternalServerError}
 		var outcome Outcome
-		var err error = errPanicked // until it is known better
+		err := errPanicked // until it is known better
 		defer func() { h.record(w, r, call, &outcome, err) }()
 		if outcome, err = h.run(w, r, prepare); err != nil {
 			call.Status = h.fail(w, r, err)

@@ -67,7 +67,7 @@ func (f *fakeStore) Domain(_ context.Context, name string) (domain, master rolec
 		return domain, master, err
 	}
 	for _, d := range f.domains {
-		if d.NameKey == strings.ToLower(name) {
+		if strings.EqualFold(d.NameKey, name) {
 			if d.ParentID != nil {
 				return d, f.domains[*d.ParentID-1], nil
 			}
@@ -87,7 +87,7 @@ func (f *fakeStore) Users(_ context.Context, filter rolecatalog.UserFilter) ([]r
 	defer f.mu.Unlock()
 	var found []rolecatalog.User
 	for _, u := range f.users {
-		if u.UserKey == strings.ToLower(filter.Key) || u.ExtUUID == filter.Key {
+		if strings.EqualFold(u.UserKey, filter.Key) || u.ExtUUID == filter.Key {
 			found = append(found, *u)
 		}
 	}

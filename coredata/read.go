@@ -290,7 +290,7 @@ func (h *handler) cprLookup(r *http.Request, out *stream) error {
 	}
 	for i := range users {
 		u := &users[i]
-		if _, ok := within[u.DomainID]; !ok || u.UserKey != strings.ToLower(userID) || !u.Active() || u.Locked() {
+		if _, ok := within[u.DomainID]; !ok || !strings.EqualFold(u.UserKey, userID) || !u.Active() || u.Locked() {
 			continue
 		}
 		if err := out.value(lookupItem{cprOut(u), u.Name, nullable(u.Email), u.UserID}); err != nil {
