@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(tb testing.TB, options ...Option) *store.Store)
 		"dates":                  dates,
 		"snapshot":               snapshot,
 		"snapshot of some":       snapshotOfSome,
+		"moved identities":       movedIdentities,
 		"observed":               observed,
 		"work":                   work,
 		"attempts":               attempts,

@@ -216,3 +216,35 @@ func observed(t *testing.T, f *fixture) { //nolint:thelper // a test: its own li
 	same(t, "identities", identities, []rolecatalog.Identity{{CVR: CVR, UUID: "i1", UserID: 8, Generation: 3, GoneSince: &micros}, {CVR: CVR, UUID: "i2"}})
 	is(t, f.Commit(ctx, &rolecatalog.Changes{CVR: CVR, Observed: []rolecatalog.ObservedSet{{CVR: OtherCVR, Identity: "x"}}}), store.ErrInvalid)
 }
+
+// movedIdentities: whose an identity is can only be told when everybody is there who has it, also when it is asked for by the
+// one who had it before.
+func movedIdentities(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
+	with := func(uuid string) func(*rolecatalog.User) {
+		return func(u *rolecatalog.User) { u.NemLoginUUID = uuid }
+	}
+	anne, bo, carl := f.user(t, "anne", with("new")), f.user(t, "bo", with("moved")), f.user(t, "carl", with("other"))
+	f.commit(t, &rolecatalog.Changes{Identities: []rolecatalog.Identity{
+		{UUID: "moved", UserID: anne.ID}, {UUID: "new", UserID: anne.ID}, {UUID: "other", UserID: bo.ID},
+	}})
+	for _, c := range []struct {
+		asked             *rolecatalog.User
+		users, identities []string
+	}{
+		{anne, []string{"anne", "bo"}, []string{"moved", "new"}},
+		{bo, []string{"bo", "carl"}, []string{"moved", "other"}},
+		{carl, []string{"carl"}, []string{"other"}},
+	} {
+		snap, err := f.Snapshot(t.Context(), CVR, []uint64{c.asked.ID}, "2026-11-21")
+		check(t, err)
+		var users, identities []string
+		for _, u := range snap.Users {
+			users = append(users, u.UserID)
+		}
+		for _, i := range snap.Identities {
+			identities = append(identities, i.UUID)
+		}
+		same(t, "users for "+c.asked.UserID, users, c.users)
+		same(t, "identities for "+c.asked.UserID, identities, c.identities)
+	}
+}
