@@ -55,6 +55,7 @@ func BenchmarkReconcile(b *testing.B) {
 }
 
 func reconcileBench(b *testing.B, options ...option) (first time.Duration, firstRequests int, second time.Duration, secondRequests int) {
+	b.Helper()
 	w := newWorld(b, options...)
 	ids := w.roles(benchGrants)
 	var rows []rolecatalog.UserRow
@@ -127,6 +128,7 @@ func BenchmarkFirstImport(b *testing.B) {
 
 // importWorld is a simulator with seeded people, all of them loaded as users.
 func importWorld(b *testing.B, people int) *world {
+	b.Helper()
 	ca, err := authority()
 	if err != nil {
 		b.Fatal(err)
@@ -138,7 +140,7 @@ func importWorld(b *testing.B, people int) *world {
 	if err := sim.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = sim.Close(context.Background()) })
+	b.Cleanup(func() { _ = sim.Close(context.Background()) }) //nolint:usetesting // the own context of the test has ended by then
 	w := &world{TB: b, ctx: b.Context(), sim: sim, store: storetest.SQLite(b), clock: &clock{now: time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)}}
 	w.connect(inParallel)
 	var rows []rolecatalog.UserRow

@@ -54,6 +54,7 @@ var scopes = []nemlogin.Scope{
 
 // newFixture imports what people hold at random and then changes the assignments at random. Nothing is written yet.
 func newFixture(t testing.TB, rt *rapid.T, options ...option) *fixture {
+	t.Helper()
 	f := &fixture{world: newWorld(t, options...), wanted: map[string][]string{}, initial: map[string][]string{}}
 	f.roles = f.world.roles(rapid.IntRange(2, 5).Draw(rt, "roles"))
 	for i := range rapid.IntRange(1, 8).Draw(rt, "users") {
@@ -489,7 +490,6 @@ func TestLawL10RemovalsStayWithinTheGuardOverAnySequenceOfRuns(t *testing.T) {
 	limits := plan.Limits{RemovalsCount: 3, RemovalsPercent: 10, RoleRemovalsCount: 2, RoleRemovalsPercent: 50, CatalogueShrinkPercent: 20}
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newFixture(t, rt, func(o *rolecatalog.Options, _ *nemlogin.Options) { o.Limits = limits })
-		removed := 0
 		start := f.clock.Now()
 		for range rapid.IntRange(1, 6).Draw(rt, "runs") {
 			if rapid.Bool().Draw(rt, "people") {
@@ -498,7 +498,7 @@ func TestLawL10RemovalsStayWithinTheGuardOverAnySequenceOfRuns(t *testing.T) {
 				_, _ = f.bridge.Reconcile(f.ctx, rolecatalog.Selection{}, rolecatalog.ReconcileOptions{})
 			}
 			f.clock.Add(time.Duration(rapid.IntRange(0, 120).Draw(rt, "minutes")) * time.Minute)
-			removed = 0
+			removed := 0
 			for _, r := range f.sim.Requests() {
 				if r.Method == http.MethodDelete && r.Status/100 == 2 {
 					removed += len(r.Roles)

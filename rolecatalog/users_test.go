@@ -9,8 +9,6 @@ import (
 	"github.com/rollebro/rollebro/rolecatalog"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestLoadUsersRefusesBadRowsAndStoresNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -26,10 +24,10 @@ func TestLoadUsersRefusesBadRowsAndStoresNothing(t *testing.T) {
 		{"no name", rolecatalog.UserRow{Line: 3, UserID: "x"}, `line 3: the new user "x" has no name`},
 		{"twice", rolecatalog.UserRow{Line: 3, UserID: "GOOD ", Name: "N"}, `line 3: the user "GOOD" stands in line 2 already`},
 		{"domain", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", Domain: "Månen"}, `line 3: there is no domain "Månen"`},
-		{"uuid", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", NemLoginUUID: ptr("0f8fad5b")}, `line 3: the NemLogin UUID "0f8fad5b" is not a UUID`},
-		{"ext uuid", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", ExtUUID: ptr("1-2")}, `line 3: the extUuid "1-2" is not a UUID`},
+		{"uuid", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", NemLoginUUID: new("0f8fad5b")}, `line 3: the NemLogin UUID "0f8fad5b" is not a UUID`},
+		{"ext uuid", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", ExtUUID: new("1-2")}, `line 3: the extUuid "1-2" is not a UUID`},
 		{"long name", rolecatalog.UserRow{Line: 3, UserID: "x", Name: strings.Repeat("n", 256)}, "line 3: a field is longer than 255 characters"},
-		{"long e-mail", rolecatalog.UserRow{UserID: "x", Name: "N", Email: ptr(strings.Repeat("n", 256))}, "a field is longer than 255 characters"},
+		{"long e-mail", rolecatalog.UserRow{UserID: "x", Name: "N", Email: new(strings.Repeat("n", 256))}, "a field is longer than 255 characters"},
 		{"cpr letters", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", CPR: "03116512ab"}, "line 3: the CPR number is not one"},
 		{"cpr month", rolecatalog.UserRow{Line: 3, UserID: "x", Name: "N", CPR: "0313651234"}, "line 3: the CPR number is not one"},
 	} {
@@ -44,7 +42,7 @@ func TestLoadUsersRefusesBadRowsAndStoresNothing(t *testing.T) {
 	}
 	t.Run("all at once", func(t *testing.T) {
 		t.Parallel()
-		_, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{good, {Line: 3}, {Line: 4, UserID: "y", Name: "N", NemLoginUUID: ptr("z")}}, rolecatalog.LoadOptions{})
+		_, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{good, {Line: 3}, {Line: 4, UserID: "y", Name: "N", NemLoginUUID: new("z")}}, rolecatalog.LoadOptions{})
 		if err == nil || strings.Count(err.Error(), "\n") != 1 {
 			t.Errorf("two bad rows give %v", err)
 		}
@@ -56,7 +54,7 @@ func TestLoadUsersRefusesBadRowsAndStoresNothing(t *testing.T) {
 		}
 	})
 	// In a dry run nothing is stored either, but everything is told.
-	report, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{good, {UserID: "b", Name: "B", NemLoginUUID: ptr(strings.ToUpper(id))}}, rolecatalog.LoadOptions{DryRun: true})
+	report, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{good, {UserID: "b", Name: "B", NemLoginUUID: new(strings.ToUpper(id))}}, rolecatalog.LoadOptions{DryRun: true})
 	w.must(err)
 	if report.Created != 2 || report.Updated+report.Unchanged != 0 {
 		t.Errorf("%+v", report)
@@ -71,8 +69,8 @@ func TestLoadUsersShowsNoCPRNumberThatStandsInTheWrongColumn(t *testing.T) {
 			"user id":       {UserID: cpr, Name: "N"},
 			"no name":       {UserID: cpr},
 			"domain":        {UserID: "x", Name: "N", Domain: cpr},
-			"NemLogin UUID": {UserID: "x", Name: "N", NemLoginUUID: ptr(cpr)},
-			"extUuid":       {UserID: "x", Name: "N", ExtUUID: ptr("Anne " + cpr)},
+			"NemLogin UUID": {UserID: "x", Name: "N", NemLoginUUID: new(cpr)},
+			"extUuid":       {UserID: "x", Name: "N", ExtUUID: new("Anne " + cpr)},
 		} {
 			_, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{row, row}, rolecatalog.LoadOptions{Actor: "test"})
 			if err == nil || strings.Contains(err.Error(), cpr) || strings.Contains(err.Error(), "1234") {
@@ -100,19 +98,19 @@ func TestLoadUsersChangesWhatTheLoadHolds(t *testing.T) {
 		return report
 	}
 	id := unknownUUID()
-	load(rolecatalog.UserRow{Name: "Anne", Email: ptr("a@eksempelby.example"), NemLoginUUID: &id})
+	load(rolecatalog.UserRow{Name: "Anne", Email: new("a@eksempelby.example"), NemLoginUUID: &id})
 	if report := load(rolecatalog.UserRow{}); report.Unchanged != 1 {
 		t.Errorf("a row without fields: %+v", report)
 	}
-	if report := load(rolecatalog.UserRow{Email: ptr("")}); report.Updated != 1 || w.row("anne").Email != "" || w.row("anne").NemLoginUUID != id {
+	if report := load(rolecatalog.UserRow{Email: new("")}); report.Updated != 1 || w.row("anne").Email != "" || w.row("anne").NemLoginUUID != id {
 		t.Errorf("an empty field clears only itself: %+v", w.row("anne"))
 	}
-	load(rolecatalog.UserRow{Disabled: ptr(true)})
+	load(rolecatalog.UserRow{Disabled: new(true)})
 	if u := w.row("anne"); u.Active() || u.DisabledAt == nil {
 		t.Errorf("%+v", u)
 	}
 	w.must(w.bridge.ChangeUserState(w.ctx, []uint64{w.row("anne").ID}, "test", func(u *rolecatalog.User) { u.Deleted = true }))
-	load(rolecatalog.UserRow{Disabled: ptr(false)})
+	load(rolecatalog.UserRow{Disabled: new(false)})
 	if u := w.row("anne"); !u.Active() || u.DisabledAt != nil || u.DeletedAt != nil {
 		t.Errorf("%+v", u)
 	}
@@ -126,7 +124,7 @@ func BenchmarkLoadUsersNewUUIDs(b *testing.B) {
 			for b.Loop() {
 				rows := make([]rolecatalog.UserRow, n)
 				for i := range rows {
-					rows[i] = rolecatalog.UserRow{UserID: fmt.Sprintf("u%d", i), Name: "Navn", NemLoginUUID: ptr(unknownUUID())}
+					rows[i] = rolecatalog.UserRow{UserID: fmt.Sprintf("u%d", i), Name: "Navn", NemLoginUUID: new(unknownUUID())}
 				}
 				if _, err := w.bridge.LoadUsers(w.ctx, rows, rolecatalog.LoadOptions{Actor: "bench"}); err != nil {
 					b.Fatal(err)

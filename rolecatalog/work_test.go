@@ -87,7 +87,7 @@ func TestStoppedRunLeavesItsPeopleDue(t *testing.T) {
 	w.work()
 	w.assign("anne", w.jobFunctionRole("En", rolecatalog.ScopeRule{SystemRoleID: w.systemRole(ids[0]).ID, ScopeType: "Cvr"}))
 	ctx, stop := context.WithCancelCause(w.ctx)
-	w.sim.OnRequest(func(r simulator.Request) simulator.Action {
+	w.sim.OnRequest(func(simulator.Request) simulator.Action {
 		stop(errLeaseLost)
 		return simulator.Action{}
 	})

@@ -101,7 +101,7 @@ func newWorldOn(t testing.TB, st *store.Store, options ...option) *world {
 	if err := sim.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = sim.Close(context.Background()) })
+	t.Cleanup(func() { _ = sim.Close(context.Background()) }) //nolint:usetesting // the own context of the test has ended by then
 	w := &world{TB: t, ctx: t.Context(), sim: sim, store: st, clock: &clock{now: time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)}}
 	for _, p := range sim.PNumbers() {
 		sim.RemovePNumber(p)
