@@ -24,7 +24,7 @@ func TestGroupsExample(t *testing.T) {
 	}
 	// Names and uuids, in any case, twice; unknown ones are left out.
 	out := ok(t, s, (*Service).GroupsDelta, `{"domain":"SKOVBY.DK","groups":[null,{"Uuid":"`+groupVPN+`","Name":"Ny","Members":["bOTH","`+
-		strings.ToUpper(uuidBOTH)+`",null,"svc-RPA01","findesikke"]}]}`)
+		strings.ToUpper(uuidBOTH)+`",null,"svc-RPA01","SVC-rpa01","findesikke"]}]}`)
 	diff(t, "members", m.group(groupVPN), []string{"both", "svc-rpa01"})
 	diff(t, "counts", out.Counts, map[string]int{CountEntries: 1, CountUpdated: 1, CountJoined: 1, CountLeft: 1, CountUnknown: 1})
 	ok(t, s, (*Service).GroupsDelta, `{"domain":"skovby.dk","groups":[{"uuid":"`+groupVPN+`","name":"Ny","members":null}]}`)

@@ -100,6 +100,11 @@ func TestGuardOfKombit(t *testing.T) {
 			t.Error(r.Text)
 		}
 	}
+	// The others of the tree don't count in a load of a sub-domain.
+	ok(t, s, (*Service).JFRFull, `{"domain":"elev1","entryList":[]}`)
+	if len(m.kombit) != 60 {
+		t.Errorf("%d roles are left", len(m.kombit))
+	}
 	ok(t, s, (*Service).JFRFull, roles(10))
 	if len(m.kombit) != 10 {
 		t.Errorf("%d roles are left", len(m.kombit))
@@ -150,6 +155,11 @@ func TestKombitAttributes(t *testing.T) {
 	diff(t, "a", m.user("a").KombitAttributes, map[string]string{"x": "1"})
 	if got := m.user("c").KombitAttributes; len(got) > 0 || out.Counts[CountUnknown] != 1 {
 		t.Errorf("c: %v, %v", got, out.Counts)
+	}
+	ok(t, s, (*Service).Lock, `{"domain":"skovby.dk","entryList":[{"samAccountName":"c","cpr":"1403791001"}]}`)
+	load(`{"samAccountName":"c","kombitAttributes":{"z":"3"}}`)
+	if got := m.user("c").KombitAttributes; len(got) > 0 {
+		t.Errorf("one who is locked gets attributes: %v", got)
 	}
 	single := func(domain string) method {
 		return func(s *Service, ctx context.Context, r io.Reader, c Caller) (Outcome, error) {

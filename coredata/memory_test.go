@@ -318,13 +318,18 @@ func (m *memory) Groups(context.Context, uint64, string, func(Group, []string) e
 	panic("no load reads like this")
 }
 
-func (m *memory) LogCall(context.Context, *Call) error               { panic("not a load's business") }
+func (m *memory) LogCall(context.Context, *Call) error { panic("not a load's business") }
+
 func (m *memory) Calls(context.Context, string, int) ([]Call, error) { panic("not a load's business") }
+
 func (m *memory) LastLoads(context.Context) (map[string]time.Time, error) {
 	panic("not a load's business")
 }
+
 func (m *memory) PruneCalls(context.Context, time.Time) (int, error) { panic("not a load's business") }
-func (m *memory) AddRelease(context.Context, *Release) error         { panic("not a load's business") }
+
+func (m *memory) AddRelease(context.Context, *Release) error { panic("not a load's business") }
+
 func (m *memory) Expire(context.Context, string, time.Time) (int, error) {
 	panic("not a load's business")
 }

@@ -25,7 +25,7 @@ func TestPeopleOfOtherSources(t *testing.T) {
 	s, m := newService(t)
 	m.add(rolecatalog.User{UserID: "Csv", Name: "Fra CSV", CPR: "1403791001", NemLoginUUID: externalA})
 	m.add(rolecatalog.User{UserID: "nocpr", Name: "Uden CPR", DomainID: 2})
-	m.add(rolecatalog.User{UserID: "stays", Name: "Kun CSV"})
+	m.add(rolecatalog.User{UserID: "stays", Name: "Kun CSV", CPR: "1706671038"})
 	other := m.add(rolecatalog.User{UserID: "other", Name: "En anden", CPR: "2305881038"})
 	elsewhere := m.add(rolecatalog.User{UserID: "csv", Name: "Andet domæne", DomainID: 4})
 	out := ok(t, s, (*Service).Full, bodyOf(domainField, anEntry("CSV", `"nsisAllowed":true`), anEntry("nocpr", `"cpr":"2305881038"`), anEntry("other")))
@@ -52,7 +52,7 @@ func TestPeopleOfOtherSources(t *testing.T) {
 			t.Error("an account that is another person's is kept")
 		}
 	}
-	ok(t, s, (*Service).Lock, `{"domain":"skovby.dk","entryList":[{"samAccountName":"stays","cpr":""},{"samAccountName":"stays","cpr":"0000000000"}]}`)
+	ok(t, s, (*Service).Lock, `{"domain":"skovby.dk","entryList":[{"samAccountName":"stays","cpr":"1706671038"}]}`)
 	diff(t, "locked", m.locked(), []string{})
 }
 
@@ -166,7 +166,7 @@ func TestExpiry(t *testing.T) {
 	s, m := newService(t)
 	for _, step := range []struct {
 		value   string
-		at      string // UTC; empty: never
+		at      string // in UTC, empty when never
 		locked  bool
 		changed bool
 	}{
@@ -238,6 +238,15 @@ func TestLockFindsWhoIsMeant(t *testing.T) {
 		diff(t, body, *refused(t, s, (*Service).Lock, body), Refusal{400, text})
 		diff(t, body, *refused(t, s, (*Service).Cleanup, body), Refusal{400, text})
 	}
+}
+
+// A user whose number is not known is not found by saying nothing.
+func TestLockWithoutNumbers(t *testing.T) {
+	t.Parallel()
+	s, m := newService(t)
+	m.add(rolecatalog.User{UserID: "a", Name: "A", CoreData: rolecatalog.CoreData{FromCoreData: true}})
+	ok(t, s, (*Service).Lock, `{"domain":"skovby.dk","entryList":[{"samAccountName":"a"},{"samAccountName":"a","cpr":" - "}]}`)
+	diff(t, "locked", m.locked(), []string{})
 }
 
 func TestGuardOfOtherCalls(t *testing.T) {
@@ -317,8 +326,11 @@ func TestLogTellsNoCPR(t *testing.T) {
 	log.SetOutput(&out)
 	s.Logger = log
 	ok(t, s, (*Service).Full, bodyOf(domainField, anEntry("a"), anEntry("b", `"cpr":"1403791001x"`)))
-	refused(t, s, (*Service).Full, bodyOf(domainField, anEntry("1403791001"), anEntry("1403791001")))
-	refused(t, s, (*Service).Full, `{"domain":"140379-1001"}`)
+	for _, body := range []string{bodyOf(domainField, anEntry("1403791001"), anEntry("1403791001")), `{"domain":"140379-1001"}`} {
+		if r := refused(t, s, (*Service).Full, body); maskCPR(r.Text) != r.Text {
+			t.Error(r.Text)
+		}
+	}
 	if got := out.String(); strings.Contains(got, "1403791001") || strings.Contains(got, "140379-1001") {
 		t.Errorf("a CPR number is in the log:\n%s", got)
 	} else if !strings.Contains(got, "sprang b over") || !strings.Contains(got, "created=1") || !strings.Contains(got, "Flere personer") {

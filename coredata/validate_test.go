@@ -98,6 +98,12 @@ func TestKeyOfAnotherDomain(t *testing.T) {
 		if r, ok := err.(*Refusal); !ok || r.Status != 403 { //nolint:errorlint // a refusal comes as it is
 			t.Errorf("%s: %v", name, err)
 		}
+		own := Caller{Name: "k", Allowed: func(master string) bool { return master == "skovby.dk" }}
+		if _, err := call(s, t.Context(), strings.NewReader(`{"domain":"ELEV1","entryList":[],"groups":[]}`), own); err != nil {
+			if r, ok := err.(*Refusal); !ok || r.Status == 403 { //nolint:errorlint // a refusal comes as it is
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 
