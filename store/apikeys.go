@@ -24,10 +24,7 @@ func (s *Store) CreateKey(ctx context.Context, k *apikeys.Key) error {
 			return err
 		}
 		rows[0].ID = id
-		rows[0].Domains = nil
-		for _, name := range k.Domains {
-			rows[0].Domains = append(rows[0].Domains, name)
-		}
+		rows[0].Domains = append([]string(nil), k.Domains...) // an empty list becomes none
 		return insert(s, tx, "api_keys", rows, nil)
 	})
 	if err != nil {

@@ -48,7 +48,7 @@ func copyRaw(ctx context.Context, b *testing.B, from, to *store.Store) time.Dura
 		}
 		return db
 	}
-	rows, err := pool(from).QueryContext(ctx, "SELECT * FROM users ORDER BY id")
+	rows, err := pool(from).QueryContext(ctx, "SELECT * FROM users ORDER BY id") //nolint:unqueryvet // the very same rows, whatever they are
 	if err != nil {
 		b.Fatal(err)
 	}

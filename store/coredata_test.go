@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"gorm.io/gorm"
@@ -170,12 +171,11 @@ func (h *seeing) Fire(e *logrus.Entry) error {
 func TestLoadsWriteSideBySide(t *testing.T) {
 	t.Parallel()
 	hook := &seeing{statement: "INSERT INTO `users`", seen: make(chan struct{})}
-	s := storetest.MariaDBStore(t, func(o *store.Options) {
-		o.Logger = logrus.New()
-		o.Logger.(*logrus.Logger).SetOutput(nowhere{})
-		o.Logger.(*logrus.Logger).SetLevel(logrus.DebugLevel)
-		o.Logger.(*logrus.Logger).AddHook(hook)
-	})
+	log := logrus.New()
+	log.SetOutput(nowhere{})
+	log.SetLevel(logrus.DebugLevel)
+	log.AddHook(hook)
+	s := storetest.MariaDBStore(t, func(o *store.Options) { o.Logger = log })
 	ctx := t.Context()
 	other, err := s.CreateDomain(ctx, "Other", nil)
 	must(t, err)
@@ -190,7 +190,11 @@ func TestLoadsWriteSideBySide(t *testing.T) {
 			})
 		}()
 		<-hook.seen
-		create(t, s, person(other.ID, "bo", ""))
+		soon, cancel := context.WithTimeout(ctx, 15*time.Second)
+		defer cancel()
+		must(t, load(soon, s, other.ID, func(*coredata.Tree) *coredata.Changes {
+			return &coredata.Changes{Create: []*rolecatalog.User{person(other.ID, "bo", "")}}
+		}))
 		select {
 		case err := <-first:
 			t.Errorf("the first load was to wait, and ended with %v", err)
@@ -226,19 +230,29 @@ func TestLoadSeesLateChanges(t *testing.T) {
 	})
 }
 
-// Loads that wait for each other's end can be given up.
+// A load waits while another one of its master decides, and can be given up meanwhile.
 func TestWaitingLoadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) { //nolint:thelper // a test: its own lines are to be named
+		other, err := s.CreateDomain(t.Context(), "Other", nil)
+		must(t, err)
+		var deciding atomic.Bool
 		must(t, load(t.Context(), s, 1, func(*coredata.Tree) *coredata.Changes {
+			deciding.Store(true)
+			defer deciding.Store(false)
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() {
 				ended <- load(ctx, s, 1, func(*coredata.Tree) *coredata.Changes {
-					t.Error("two loads of one master decide at the same time")
+					if deciding.Load() {
+						t.Error("two loads of one master decide at the same time")
+					}
 					return nil
 				})
 			}()
+			for i := range 10 { // time enough for one that doesn't wait
+				create(t, s, person(other.ID, fmt.Sprintf("nr%d", i), ""))
+			}
 			cancel()
 			if err := <-ended; !errors.Is(err, context.Canceled) {
 				t.Errorf("the error is %v", err)

@@ -86,7 +86,7 @@ func largeGroups(t *testing.T, f *fixture) { //nolint:thelper // a test: its own
 
 func streams(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
-	sub, err := f.CreateDomain(ctx, "Sub", ref(1))
+	sub, err := f.CreateDomain(ctx, "Sub", new(uint64(1)))
 	check(t, err)
 	other, err := f.CreateDomain(ctx, "Other", nil)
 	check(t, err)
@@ -171,7 +171,7 @@ func streams(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lin
 
 func callLog(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
-	_, err := f.CreateDomain(ctx, "Skole", ref(1))
+	_, err := f.CreateDomain(ctx, "Skole", new(uint64(1)))
 	check(t, err)
 	_, err = f.CreateDomain(ctx, "Never", nil)
 	check(t, err)
@@ -264,8 +264,8 @@ func releases(t *testing.T, f *fixture) { //nolint:thelper // a test: its own li
 
 func expiry(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
-	until := func(name string, at *time.Time, change ...func(*rolecatalog.User)) *rolecatalog.User {
-		return f.user(t, name, append(change, func(u *rolecatalog.User) { u.ExpiresAt, u.NemLoginUUID = at, "n-"+name })...)
+	until := func(name string, at *time.Time, change ...func(*rolecatalog.User)) {
+		f.user(t, name, append(change, func(u *rolecatalog.User) { u.ExpiresAt, u.NemLoginUUID = at, "n-"+name })...)
 	}
 	past, now := Noon.Add(-time.Hour), Noon
 	until("never", nil)
@@ -281,7 +281,7 @@ func expiry(t *testing.T, f *fixture) { //nolint:thelper // a test: its own line
 	var expired atomic.Int32
 	check(t, together(4, func(int) error {
 		n, err := f.Expire(ctx, CVR, Noon)
-		expired.Add(int32(n)) //nolint:gosec // few
+		expired.Add(int32(n))
 		return err
 	}))
 	if expired.Load() != 22 {

@@ -115,7 +115,7 @@ func domainLookUp(t *testing.T, f *fixture) { //nolint:thelper // a test: its ow
 }
 
 func changeTree(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
-	sub, err := f.CreateDomain(t.Context(), "Sub", ref(1))
+	sub, err := f.CreateDomain(t.Context(), "Sub", new(uint64(1)))
 	check(t, err)
 	other, err := f.CreateDomain(t.Context(), "Other", nil)
 	check(t, err)
@@ -176,8 +176,6 @@ func changeTree(t *testing.T, f *fixture) { //nolint:thelper // a test: its own 
 	}
 }
 
-func ref(id uint64) *uint64 { return &id }
-
 // A deleted user takes all that is his along, and a new one may have his name in the same changes.
 func hardDelete(t *testing.T, f *fixture) { //nolint:thelper // a test: its own lines are to be named
 	ctx := t.Context()
@@ -219,6 +217,21 @@ func hardDelete(t *testing.T, f *fixture) { //nolint:thelper // a test: its own 
 	is(t, f.ChangeTree(ctx, CVR, 1, 0, func(*coredata.Tree) (*coredata.Changes, error) {
 		return &coredata.Changes{Delete: []*rolecatalog.User{anna}}, nil
 	}), rolecatalog.ErrNotFound)
+
+	// Who loses a NemLogin UUID by a load leaves it to whom he shared it with.
+	f.change(t, 1, &coredata.Changes{Create: []*rolecatalog.User{{DomainID: 1, UserID: "cia", NemLoginUUID: "shared"}}})
+	work, err = f.Work(ctx, CVR, 0)
+	check(t, err)
+	f.commit(t, &rolecatalog.Changes{Finished: work})
+	check(t, f.ChangeTree(ctx, CVR, 1, coredata.PartPeople, func(tree *coredata.Tree) (*coredata.Changes, error) {
+		cia := tree.People[len(tree.People)-1]
+		cia.NemLoginUUID = ""
+		return &coredata.Changes{Update: []*rolecatalog.User{cia}, Mark: []*rolecatalog.User{cia}, Reason: "lost"}, nil
+	}))
+	same(t, "marked after the loss", f.marked(t), []string{"bo: lost", "cia: lost"})
+	check(t, f.ChangeTree(ctx, CVR, 1, coredata.PartPeople, func(tree *coredata.Tree) (*coredata.Changes, error) {
+		return &coredata.Changes{Delete: tree.People[len(tree.People)-1:]}, nil
+	}))
 
 	// Somebody who was only marked as deleted isn't in the tree, and gives way too.
 	fresh.Deleted = true
