@@ -27,6 +27,15 @@ type CatalogueReport struct {
 // allowed share of the roles, is not accepted: the catalogue stays as it is and nothing is written to MitID Erhverv until a
 // good answer comes or a person approves the blocked plan.
 func (b *Bridge) RefreshCatalogue(ctx context.Context) (CatalogueReport, error) {
+	report, err := b.refreshCatalogue(ctx)
+	if errors.Is(err, ErrDuplicate) {
+		// Somebody else stored the same new roles meanwhile: compare with what is there now.
+		return b.refreshCatalogue(ctx)
+	}
+	return report, err
+}
+
+func (b *Bridge) refreshCatalogue(ctx context.Context) (CatalogueReport, error) {
 	answer, err := b.o.Client.Roles(ctx)
 	if err != nil {
 		if nemlogin.ClassOf(err) != nemlogin.ClassCanceled {

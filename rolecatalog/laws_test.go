@@ -639,3 +639,45 @@ func TestFencedProcessChangesNothing(t *testing.T) {
 		t.Errorf("an import under a lost lease gives %v", err)
 	}
 }
+
+// clumsy is a client with a bug.
+type clumsy struct{ rolecatalog.Client }
+
+func (clumsy) AssignedRoles(context.Context, string) ([]nemlogin.AssignedRole, error) {
+	panic("a bug in the client")
+}
+
+func TestBugInAWorkerIsThePanicOfItsCaller(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.roles(1)
+	w.person("anne")
+	w.refresh()
+	bridge, err := rolecatalog.New(rolecatalog.Options{CVR: cvr, Store: w.store, Client: clumsy{w.client}})
+	w.must(err)
+	defer func() {
+		if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "a bug in the client") {
+			t.Errorf("recovered %v", v)
+		}
+	}()
+	_, err = bridge.Import(w.ctx, nil)
+	t.Errorf("the import returned %v", err)
+}
+
+func TestTwoRefreshesAtOnceStoreTheCatalogueOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.roles(30)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if _, err := w.bridge.RefreshCatalogue(w.ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if roles, err := w.bridge.SystemRoles(w.ctx); err != nil || len(roles) != 30 {
+		t.Errorf("%d roles are stored (%v), want 30", len(roles), err)
+	}
+}

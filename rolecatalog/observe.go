@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -75,8 +76,8 @@ func (b *Bridge) observe(ctx context.Context, ids []*Identity, progress Progress
 	})
 }
 
-// each runs do for 0 … n-1, several at a time. The first error ends it. A panic in do becomes one in the caller, so that
-// it is reported like any other.
+// each runs do for 0 … n-1, several at a time. The first error ends it. A panic in do becomes one in the caller, who
+// reports it like any other, with the stack it happened on.
 func (b *Bridge) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(b.o.Concurrency)
@@ -84,7 +85,12 @@ func (b *Bridge) each(ctx context.Context, n int, do func(ctx context.Context, i
 		if working.Err() != nil {
 			break
 		}
-		group.Go(func() error {
+		group.Go(func() (err error) {
+			defer func() {
+				if v := recover(); v != nil {
+					err = &bug{value: v, stack: debug.Stack()}
+				}
+			}()
 			if working.Err() != nil {
 				return context.Cause(working)
 			}
@@ -92,10 +98,21 @@ func (b *Bridge) each(ctx context.Context, n int, do func(ctx context.Context, i
 		})
 	}
 	if err := group.Wait(); err != nil {
+		if b, ok := errors.AsType[*bug](err); ok {
+			panic(fmt.Sprintf("%v\n%s", b.value, b.stack))
+		}
 		return err
 	}
 	return context.Cause(ctx)
 }
+
+// bug is a panic on its way to the caller's goroutine.
+type bug struct {
+	value any
+	stack []byte
+}
+
+func (b *bug) Error() string { return fmt.Sprintf("panic: %v", b.value) }
 
 // observedGrants brings an answer into the form that is kept: lower-case uuids, ordered, each triple once.
 func observedGrants(cvr, identity string, roles []nemlogin.AssignedRole) []ObservedGrant {
