@@ -112,7 +112,7 @@ func TestBadCPRNeverLocks(t *testing.T) {
 	s, m := newService(t)
 	two := bodyOf(`"domain":"skovby.dk"`, anEntry("a"), anEntry("b"))
 	ok(t, s, (*Service).Full, two)
-	for _, cpr := range []string{"", "abc", "140379-10011", "14037910", "3202791001", "1413791001", "140379--1001", "１４０３７９１００１"} {
+	for _, cpr := range []string{"", "abc", "140379-10011", "14037910", "3202791001", "3104791001", "3002791001", "1413791001", "140379--1001", "１４０３７９１００１"} {
 		out := ok(t, s, (*Service).Full, bodyOf(`"domain":"skovby.dk"`, anEntry("A", fmt.Sprintf(`"cpr":%q,"name":"Ny"`, cpr)), anEntry("b")))
 		if out.Counts[CountBadCPR] != 1 || len(m.locked()) > 0 || m.user("a").Alias == "Ny" {
 			t.Errorf("%q: %v %v", cpr, out.Counts, m.locked())
