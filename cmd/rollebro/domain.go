@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rollebro/rollebro/coredata"
 	"github.com/rollebro/rollebro/rolecatalog"
 	"github.com/rollebro/rollebro/store"
 )
@@ -14,11 +15,11 @@ import (
 func (p *program) domainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "domain",
-		Short: "Create and list the domains that users come from",
+		Short: "Create, list and release the domains that users come from",
 		Long: `Users come from domains: the Active Directory of the administration, that of the
 schools. "` + rolecatalog.PrimaryDomain + `" is there from the start, and is meant where none is named.`,
 	}
-	cmd.AddCommand(p.domainCreateCommand(), p.domainListCommand())
+	cmd.AddCommand(p.domainCreateCommand(), p.domainListCommand(), p.domainAllowCommand())
 	return cmd
 }
 
@@ -63,6 +64,55 @@ func (p *program) domainCreateCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(p.stdout, "created the domain %s\n", printable(domain.Name))
+			return nil
+		})
+	}
+	return cmd
+}
+
+// findDomain finds a domain by its name, ignoring case, and its master.
+func findDomain(cmd *cobra.Command, s *store.Store, name string) (domain, master rolecatalog.Domain, err error) {
+	domain, master, err = s.Domain(cmd.Context(), name)
+	if errors.Is(err, coredata.ErrNoDomain) {
+		err = advise(fmt.Errorf("there is no domain %q", name), `"rollebro domain list" lists them.`)
+	}
+	return domain, master, err
+}
+
+func (p *program) domainAllowCommand() *cobra.Command {
+	var by, reason string
+	cmd := &cobra.Command{
+		Use:   "allow-next-load NAME --by NAME --reason TEXT",
+		Short: "Let one load through that the guard against mass changes refuses",
+		Long: `A load that would lock or replace too many people of a domain is refused, with the
+figures. If they are right, this lets exactly one such load through: the next one of the
+domain or of one of its sub-domains. Loads that the guard has nothing against do not use
+it up. Name and reason go into the audit trail.`,
+		Example: `  rollebro domain allow-next-load kommune.dk --by "Bodil Thorup" --reason "the school is closed, case 26-1234"`,
+		Args:    cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&by, "by", "", "`name` of the person who allows it")
+	cmd.Flags().StringVar(&reason, "reason", "", "why it is right, as `text`")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		by, reason = strings.TrimSpace(by), strings.TrimSpace(reason)
+		if by == "" || reason == "" {
+			return advise(errors.New("it needs a name and a reason"), "Give --by NAME and --reason TEXT.")
+		}
+		return p.withStore(cmd, false, func(s *store.Store) error {
+			_, master, err := findDomain(cmd, s, args[0])
+			if err != nil {
+				return err
+			}
+			if err := s.AddRelease(cmd.Context(), &coredata.Release{DomainID: master.ID, By: by, Reason: reason, CreatedAt: p.now()}); err != nil {
+				return err
+			}
+			err = p.audit(cmd, s, rolecatalog.AuditEvent{
+				Actor: by, Action: rolecatalog.AuditDomain, Reason: reason, Detail: "one load of " + master.Name + " may pass the guard against mass changes",
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(p.stdout, "One load of %s may pass the guard against mass changes.\n", printable(master.Name))
 			return nil
 		})
 	}

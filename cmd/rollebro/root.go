@@ -73,7 +73,7 @@ func newRoot(p *program) *cobra.Command {
 	}
 	add(groupDaily, p.serveCommand(), p.importCommand(), p.planCommand(), p.applyCommand(), p.approveCommand(),
 		p.statusCommand(), p.usersCommand(), p.rolesCommand())
-	add(groupSetup, p.certsCommand(), p.configCommand(), p.dbCommand(), p.domainCommand(), p.healthcheckCommand(), p.versionCommand())
+	add(groupSetup, p.certsCommand(), p.configCommand(), p.dbCommand(), p.domainCommand(), p.apikeyCommand(), p.healthcheckCommand(), p.versionCommand())
 	add(groupTry, p.tryCommands()...)
 	explainMistakes(root)
 	return root

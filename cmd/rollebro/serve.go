@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rollebro/rollebro/apikeys"
 	"github.com/rollebro/rollebro/certs"
 	"github.com/rollebro/rollebro/scheduler"
 	"github.com/rollebro/rollebro/web"
@@ -28,7 +30,8 @@ func (p *program) serveCommand() *cobra.Command {
 missing, and then does its jobs by the clock: the catalogue at 3, 10 and 14, everybody
 after 10, and single people within seconds of a change.
 
-It serves /healthz, /readyz, /manage/health, /metrics and /api/status at rc.web.listen.
+It serves /healthz, /readyz, /manage/health, /metrics, /api/status, /openapi.yaml and the
+CoreData API, /api/coredata, at rc.web.listen.
 While rc.integrations.nemLogin.userDryRunOnly is true, nothing is written to MitID
 Erhverv. A new keystore file is taken up without a restart.`,
 		Example: "  rollebro serve\n  rollebro serve --config /etc/rollebro.yaml",
@@ -96,6 +99,7 @@ func (s *service) run(ctx context.Context, server *web.Server) error {
 		}
 		part(s.stopJobs)
 	}
+	part(s.upkeep)
 	part(server.Serve)
 	err := group.Wait()
 	s.log.Info("stopped")
@@ -140,8 +144,12 @@ func (s *service) options() web.Options {
 	}
 	return web.Options{
 		Checks: checks, Gatherer: s.registry, Logger: s.log, Now: s.now,
-		Status:    s.statusAnswer,
-		Authorize: web.AllowLoopback(nil), // from this machine alone
+		Mount:  s.interfaces(),
+		Status: s.statusAnswer,
+		Authorize: web.AllowLoopback(func(r *http.Request) error {
+			_, err := s.keys().Authenticate(r, apikeys.Read)
+			return err
+		}),
 	}
 }
 

@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rollebro/rollebro/coredata"
 	"github.com/rollebro/rollebro/rolecatalog"
 	"github.com/rollebro/rollebro/scheduler"
 )
@@ -20,6 +24,8 @@ type bridgeStatus struct {
 	Writer      *scheduler.Lease         `json:"writer,omitempty"` // who may write at present
 	Plans       []rolecatalog.PlanRecord `json:"plans"`            // newest first
 	Runs        []scheduler.Run          `json:"runs"`             // newest first
+	Loads       []coredata.Call          `json:"loads"`            // newest first
+	Silent      []string                 `json:"silentDomains"`    // domains whose loads have stopped coming
 }
 
 // certificateStatus is how the keystore stands.
@@ -72,6 +78,12 @@ func (a *app) status(ctx context.Context) (*bridgeStatus, error) {
 		return nil, err
 	}
 	if st.Runs, err = a.store.Runs(ctx, a.config.CVR, "", newest); err != nil {
+		return nil, err
+	}
+	if st.Loads, err = a.store.Calls(ctx, "", newest); err != nil {
+		return nil, err
+	}
+	if st.Silent, err = coredata.Silent(ctx, a.store, a.now()); err != nil {
 		return nil, err
 	}
 	lease, ok, err := a.store.CurrentLease(ctx, scheduler.LeaseWriter)
@@ -140,6 +152,9 @@ func (s *bridgeStatus) write(w io.Writer) error {
 	if s.Certificate != nil {
 		attention = append(attention, s.Certificate.Problems...)
 	}
+	for _, domain := range s.Silent {
+		attention = append(attention, silentText(domain))
+	}
 	if len(attention) > 0 {
 		fmt.Fprintln(w, "\nNeeds a person:")
 		for _, text := range attention {
@@ -149,7 +164,34 @@ func (s *bridgeStatus) write(w io.Writer) error {
 	if err := s.writePlans(w); err != nil {
 		return err
 	}
-	return s.writeRuns(w)
+	if err := s.writeRuns(w); err != nil {
+		return err
+	}
+	return s.writeLoads(w)
+}
+
+func silentText(domain string) string {
+	return fmt.Sprintf("The domain %s has had no load for 7 days: look whether the client that loads it still runs.", domain)
+}
+
+func (s *bridgeStatus) writeLoads(w io.Writer) error {
+	if len(s.Loads) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	rows := make([][]string, 0, len(s.Loads))
+	for i := range s.Loads {
+		c := &s.Loads[i]
+		counts := make([]string, 0, len(c.Counts))
+		for _, name := range slices.Sorted(maps.Keys(c.Counts)) {
+			counts = append(counts, fmt.Sprintf("%s %d", name, c.Counts[name]))
+		}
+		rows = append(rows, []string{
+			strings.TrimPrefix(c.Endpoint, "POST "+coredata.Base), c.Domain, moment(&c.At), c.Client, strconv.Itoa(c.Status),
+			(time.Duration(c.DurationMS) * time.Millisecond).String(), strings.Join(counts, ", "), c.Error,
+		})
+	}
+	return table(w, []string{"LOAD", "DOMAIN", "AT", "BY", "STATUS", "TOOK", "WHAT", "ERROR"}, rows)
 }
 
 func (s *bridgeStatus) writePlans(w io.Writer) error {

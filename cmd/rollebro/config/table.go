@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rollebro/rollebro/coredata"
 	"github.com/rollebro/rollebro/nemlogin"
 	"github.com/rollebro/rollebro/rolecatalog/plan"
 	"github.com/rollebro/rollebro/scheduler"
@@ -36,7 +37,7 @@ func Settings() []Setting {
 	var table []Setting
 	for _, group := range [][]Setting{
 		organisationSettings(), nemLoginSettings(), administratorSettings(), databaseSettings(),
-		webSettings(), guardSettings(), scheduleSettings(), operationSettings(),
+		webSettings(), coreDataSettings(), guardSettings(), scheduleSettings(), operationSettings(),
 	} {
 		for _, s := range group {
 			table = append(table, s)
@@ -157,6 +158,30 @@ func webSettings() []Setting {
 	}
 }
 
+func coreDataSettings() []Setting {
+	const p = "rc.coredata."
+	const mebibyte = 1 << 20
+	maxBody := number(p+"maxBody", coredata.DefaultMaxBody/mebibyte, 1, 1024, "Largest body of one load, in MiB; 64 hold some 145,000 people.", nil)
+	maxBody.store = func(c *Config, value string) error {
+		n, err := parseNumber(value, 1, 1024)
+		if err == nil {
+			c.CoreData.MaxBody = int64(n) * mebibyte
+		}
+		return err
+	}
+	return []Setting{
+		boolean(p+"trustedEmployee", false, "Reads trustedEmployee from loads.",
+			func(c *Config) *bool { return &c.CoreData.TrustedEmployee }),
+		boolean(p+"roleApi", false, "Reads roles from loads.",
+			func(c *Config) *bool { return &c.CoreData.RoleAPI }),
+		boolean(p+"externalNemLoginUuid", false, "Reads externalNemloginUserUuid from loads: it is the user's identity in MitID Erhverv.",
+			func(c *Config) *bool { return &c.CoreData.ExternalUUIDs }),
+		boolean(p+"skipBadEntries", false, "Leaves bad entries out of a load instead of refusing the whole.",
+			func(c *Config) *bool { return &c.CoreData.SkipBadEntries }),
+		maxBody,
+	}
+}
+
 func guardSettings() []Setting {
 	const p = "rc.guard."
 	d := plan.DefaultLimits()
@@ -171,6 +196,10 @@ func guardSettings() []Setting {
 			func(c *Config) *int { return &c.Guard.Limits.RoleRemovalsPercent }),
 		number(p+"catalogueShrink.percent", d.CatalogueShrinkPercent, 0, 100, "Share of the system roles that one refresh of the catalogue may lose.",
 			func(c *Config) *int { return &c.Guard.Limits.CatalogueShrinkPercent }),
+		number(p+"loads.count", 50, 1, 1_000_000, "People that a load may always lock, or delete and create anew.",
+			func(c *Config) *int { return &c.Guard.LoadsCount }),
+		number(p+"loads.percent", 20, 0, 100, "Share of the people in its scope that a load may; the larger of both counts.",
+			func(c *Config) *int { return &c.Guard.LoadsPercent }),
 		list(p+"protectedUsers", "User ids that the machine never takes a role from, with commas between.",
 			func(c *Config) *[]string { return &c.Guard.ProtectedUsers }),
 		pattern(p+"lastHolderRoles", "(?i)administrator", "Regular expression: a role whose name matches keeps its last holder. \"-\" for none.",
@@ -197,6 +226,8 @@ func operationSettings() []Setting {
 			func(c *Config) *time.Duration { return &c.Retention.Plans }),
 		days("rc.retention.runs", 730, "Days that the records of runs are kept.",
 			func(c *Config) *time.Duration { return &c.Retention.Runs }),
+		days("rc.retention.calls", coredata.DefaultCallDays, "Days that the log of loads is kept.",
+			func(c *Config) *time.Duration { return &c.Retention.Calls }),
 		choice("rc.log.level", "info", []string{"debug", "info", "warn", "warning", "error"}, "The least important lines that are logged.",
 			func(c *Config) *string { return &c.Log.Level }),
 		choice("rc.log.format", "auto", []string{"auto", "text", "json"}, "How lines are logged; auto is text on a terminal and JSON elsewhere.",

@@ -38,6 +38,7 @@ type Config struct {
 	NemLogin  NemLogin
 	Database  Database
 	Web       Web
+	CoreData  CoreData
 	Guard     Guard
 	Schedule  Schedule
 	Retention Retention
@@ -96,9 +97,21 @@ type Web struct {
 	TLSKey         string
 }
 
+// CoreData is how people come in through the CoreData API.
+type CoreData struct {
+	TrustedEmployee bool  // trustedEmployee is read
+	RoleAPI         bool  // roles are read
+	ExternalUUIDs   bool  // externalNemloginUserUuid is read, and is the user's NemLogin UUID
+	SkipBadEntries  bool  // bad entries are left out of a load instead of refusing it
+	MaxBody         int64 // bytes of one request
+}
+
 // Guard limits what the machine may remove.
 type Guard struct {
-	Limits          plan.Limits
+	Limits plan.Limits
+	// A load is refused that affects more than LoadsCount people and more than LoadsPercent of those in its scope.
+	LoadsCount      int
+	LoadsPercent    int
 	ProtectedUsers  []string
 	LastHolderRoles *regexp.Regexp // nil: none
 }
@@ -115,6 +128,7 @@ type Schedule struct {
 type Retention struct {
 	Plans time.Duration
 	Runs  time.Duration
+	Calls time.Duration // the log of loads
 }
 
 // Log says what is logged and how.
