@@ -95,6 +95,25 @@ func parseCron(expr string) (string, error) {
 	return cron, nil
 }
 
+// Missed reports whether an hour of the cron expression, in the form of Job.Cron, has come and gone since a run that began at
+// last. An hour just after last is that run's own: the second of the hours is drawn anew at each start. Without hours
+// (cron "") none is missed.
+func Missed(cron string, last, now time.Time) (bool, error) {
+	if cron == "" {
+		return false, nil
+	}
+	loc, err := time.LoadLocation(Zone)
+	if err != nil {
+		return false, fmt.Errorf("loading the time zone of the hours: %w", err)
+	}
+	hours := gocron.NewDefaultCron(true)
+	if err := hours.IsValid(cron, loc, now); err != nil {
+		return false, fmt.Errorf("cron expression %q: %s", cron, cronReason(err))
+	}
+	next := hours.Next(last.Add(sameTick).In(loc))
+	return !next.IsZero() && !next.After(now), nil
+}
+
 func everyDay(field string) bool { return field == "*" || field == "?" }
 
 // cronReason is what the parser found wrong, without the names of the libraries it went through.

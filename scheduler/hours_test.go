@@ -119,3 +119,32 @@ func TestParseQuiet(t *testing.T) {
 		}
 	}
 }
+
+func TestMissed(t *testing.T) {
+	t.Parallel()
+	const daily = "30 22 10 * * *"
+	for name, test := range map[string]struct {
+		cron, last, now string
+		want            bool
+	}{
+		"done at its hour":              {daily, "2026-03-04 10:22:31", "2026-03-05 10:22:29", false},
+		"the next hour has come":        {daily, "2026-03-04 10:22:31", "2026-03-05 10:22:30", true},
+		"done early by hand":            {daily, "2026-03-04 09:00:00", "2026-03-04 10:23:00", true},
+		"done late":                     {daily, "2026-03-04 18:00:00", "2026-03-05 09:00:00", false},
+		"with another second":           {daily, "2026-03-04 10:22:05", "2026-03-04 10:40:00", false},
+		"down for days":                 {daily, "2026-03-01 10:22:31", "2026-03-04 03:00:00", true},
+		"in summer, by the wall":        {daily, "2026-07-04 10:22:31", "2026-07-05 10:22:29", false},
+		"three times a day":             {"0 5 3,10,14 * * *", "2026-03-04 03:05:00", "2026-03-04 10:04:00", false},
+		"three times a day, one missed": {"0 5 3,10,14 * * *", "2026-03-04 03:05:00", "2026-03-04 10:06:00", true},
+		"in Spring's words":             {"@daily", "2026-03-04 03:05:00", "2026-03-05 00:00:00", true},
+		"switched off":                  {"", "2020-03-04 03:05:00", "2026-03-05 00:00:00", false},
+	} {
+		last, now := copenhagen(t, test.last).UTC(), copenhagen(t, test.now).UTC()
+		if got, err := scheduler.Missed(test.cron, last, now); err != nil || got != test.want {
+			t.Errorf("%s: %v, %v; want %v", name, got, err, test.want)
+		}
+	}
+	if _, err := scheduler.Missed("nonsense", time.Now(), time.Now()); err == nil {
+		t.Error("nonsense was taken for a cron expression")
+	}
+}

@@ -17,7 +17,7 @@ import (
 // What set a run off.
 const (
 	TriggerSchedule = "schedule" // its hour
-	TriggerStart    = "start"    // the process began and it had never been done
+	TriggerStart    = "start"    // the process began and it had never been done, had been broken off, or its hour had been missed
 	TriggerCommand  = "command"  // a person
 	TriggerChange   = "change"   // somebody's roles changed, or a retry of one came due
 	TriggerRetry    = "retry"    // the run before failed as a whole

@@ -156,11 +156,8 @@ func (a *app) scheduler(ctx context.Context) (*scheduler.Scheduler, error) {
 		jobs[i].Cron = crons[jobs[i].Name]
 		jobs[i].Retry = true
 	}
-	never := func(job string) func(context.Context) (bool, error) {
-		return func(ctx context.Context) (bool, error) {
-			_, ok, err := a.store.LastRun(ctx, a.config.CVR, job, scheduler.OK, scheduler.Partly)
-			return !ok, err
-		}
+	overdue := func(job string) func(context.Context) (bool, error) {
+		return func(ctx context.Context) (bool, error) { return a.overdue(ctx, job, crons[job]) }
 	}
 	state := func(needed func(rolecatalog.State) bool) func(context.Context) (bool, error) {
 		return func(ctx context.Context) (bool, error) {
@@ -173,14 +170,40 @@ func (a *app) scheduler(ctx context.Context) (*scheduler.Scheduler, error) {
 		AtStart: []scheduler.StartUp{
 			{Job: scheduler.JobHousekeeping},
 			{Job: scheduler.JobCatalogue, Required: true, Needed: state(func(s rolecatalog.State) bool { return s.CatalogueAt == nil })},
+			{Job: scheduler.JobCatalogue, Needed: overdue(scheduler.JobCatalogue)},
 			{Job: scheduler.JobImport, Needed: state(func(s rolecatalog.State) bool { return s.FirstImportAt == nil })},
-			{Job: scheduler.JobNumbers, Needed: state(func(s rolecatalog.State) bool { return s.NumbersAt == nil })},
-			{Job: scheduler.JobAdministrators, Needed: never(scheduler.JobAdministrators)},
+			{Job: scheduler.JobNumbers, Needed: overdue(scheduler.JobNumbers)},
+			{Job: scheduler.JobReconcile, Needed: func(ctx context.Context) (bool, error) {
+				st, err := a.store.State(ctx, a.config.CVR)
+				if err != nil || st.FirstImportAt == nil { // then the import comes first, and what follows from it at its hour
+					return false, err
+				}
+				return a.overdue(ctx, scheduler.JobReconcile, crons[scheduler.JobReconcile])
+			}},
+			{Job: scheduler.JobAdministrators, Needed: overdue(scheduler.JobAdministrators)},
 		},
 		Work: &scheduler.Work{
 			Job: scheduler.JobPeople, Wake: a.bridge.WorkAdded(), Next: a.nextWork, Quiet: a.config.Schedule.Quiet,
 		},
 	})
+}
+
+// overdue reports whether a job with hours has to be made up for: it has never run, its last run failed or was broken off
+// (also by a process that was killed, and whose record says that it still runs), or an hour has passed without it.
+func (a *app) overdue(ctx context.Context, job, cron string) (bool, error) {
+	if cron == "" { // switched off
+		return false, nil
+	}
+	runs, err := a.store.Runs(ctx, a.config.CVR, job, 1)
+	if err != nil || len(runs) == 0 {
+		return err == nil, err
+	}
+	switch last := &runs[0]; last.Outcome {
+	case scheduler.Running, scheduler.Interrupted, scheduler.Failed:
+		return true, nil
+	default:
+		return scheduler.Missed(cron, last.StartedAt, a.now())
+	}
 }
 
 // nextWork tells when the queue is due. Before the catalogue is there it is not: the first look at a person would read the
