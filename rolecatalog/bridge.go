@@ -24,6 +24,7 @@ var (
 	ErrBlocked     = errors.New("blocked by a guard")        // needs approval
 	ErrQuarantined = errors.New("the bridge is quarantined") // writes nothing until a plan is approved or a clean one comes
 	ErrUnknownPlan = errors.New("no such plan")
+	ErrUnreachable = errors.New("MitID Erhverv doesn't answer") // so many readings failed that the run was broken off
 )
 
 // Client is what the bridge needs of MitID Erhverv. *nemlogin.Client is one.

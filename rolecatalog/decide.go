@@ -144,6 +144,11 @@ func (b *Bridge) Approve(ctx context.Context, id, by, reason string) (PlanRecord
 	if by, reason = strings.TrimSpace(by), strings.TrimSpace(reason); by == "" || reason == "" {
 		return record, errors.New("an approval needs the name of the person who gives it and a reason")
 	}
+	for _, text := range []string{by, reason} {
+		if cprInText.MatchString(text) {
+			return record, errors.New("the name or the reason holds a CPR number; it would stay in the audit trail for good, so leave it out")
+		}
+	}
 	if s := record.Status; s == PlanApplied || s == PlanPartly || s == PlanStale {
 		return record, fmt.Errorf("plan %s: %w: it is %s", short(record.ID), ErrStale, record.Status)
 	}
@@ -171,7 +176,7 @@ func (b *Bridge) Approve(ctx context.Context, id, by, reason string) (PlanRecord
 // could not be read is nothing that a person can approve.
 func shrinkShown(p *plan.Plan) string {
 	for _, g := range p.Guards {
-		if !g.OK && g.Guard == plan.GuardCatalogue && strings.Contains(g.Message, shrinkRefused) {
+		if !g.OK && g.Guard == plan.GuardShrunk && strings.Contains(g.Message, shrinkRefused) {
 			return g.Message
 		}
 	}

@@ -30,6 +30,10 @@ type reading struct {
 // goneRecheck is how long an identity that MitID Erhverv doesn't know is left in peace.
 const goneRecheck = 24 * time.Hour
 
+// failuresInARow is how many readings may fail one after the other before it is the service that is down, and not a few
+// people who can't be read.
+const failuresInARow = 50
+
 // stops reports whether an error ends the whole run: no trust, no time, no right. Anything else concerns one person only.
 func stops(err error) bool {
 	class := nemlogin.ClassOf(err)
@@ -57,7 +61,7 @@ func (b *Bridge) read(ctx context.Context, id *Identity) (reading, error) {
 // when the context ends, the service refuses to talk to us at all, or take fails.
 func (b *Bridge) observe(ctx context.Context, ids []*Identity, progress Progress, take func(*Identity, reading) error) error {
 	var mu sync.Mutex
-	done := 0
+	done, failed := 0, 0
 	return b.each(ctx, len(ids), func(ctx context.Context, i int) error {
 		r, err := b.read(ctx, ids[i])
 		if err != nil {
@@ -67,6 +71,12 @@ func (b *Bridge) observe(ctx context.Context, ids []*Identity, progress Progress
 		defer mu.Unlock()
 		if err := take(ids[i], r); err != nil {
 			return err
+		}
+		if failed++; r.state != plan.Failed {
+			failed = 0
+		}
+		if failed >= failuresInARow {
+			return fmt.Errorf("%w: %d readings in a row have failed, the last with: %w", ErrUnreachable, failed, r.err)
 		}
 		done++
 		if progress != nil {

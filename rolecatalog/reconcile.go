@@ -128,6 +128,10 @@ func (b *Bridge) Plan(ctx context.Context, sel Selection, progress Progress) (*p
 	if s.snapshot.State.Generation == 0 {
 		return nil, errors.New("the catalogue of system roles has not been read yet: run `rollebro import` first")
 	}
+	// First of all: somebody who can't sign in learns it at once, and not person by person.
+	if err := b.o.Client.Authenticate(ctx); err != nil {
+		return nil, fmt.Errorf("signing in to MitID Erhverv: %w", err)
+	}
 	s.snapshot.Identities = append(s.snapshot.Identities, s.unknown()...)
 	observed := plan.Observed{}
 	err = b.observe(ctx, s.present(), progress, func(id *Identity, r reading) error {
@@ -188,8 +192,15 @@ func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOption
 	if err != nil {
 		return report, err
 	}
+	listed, err := s.listed(ctx)
+	if err != nil {
+		return report, err
+	}
 	observed, err := s.observeAndAdopt(ctx, &report, o.Progress)
 	if err != nil {
+		return report, err
+	}
+	if err := s.closeIntents(ctx, observed); err != nil {
 		return report, err
 	}
 	p, err := s.compute(ctx, observed)
@@ -213,6 +224,9 @@ func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOption
 		return report, err
 	}
 	err = s.conclude(ctx, p, observed, &report, o)
+	if err == nil {
+		err = s.takeOff(ctx, listed, &report)
+	}
 	return report, err
 }
 

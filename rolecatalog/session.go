@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollebro/rollebro/rolecatalog/plan"
@@ -139,6 +140,20 @@ func (s *session) userOf(identity string) uint64 {
 	return s.snapshot.Identities[i].UserID
 }
 
+// refuse turns the guard red that stands for what was wrong with the last refresh of the catalogue.
+func refuse(p *plan.Plan, why string) {
+	guard := plan.GuardCatalogue
+	if strings.Contains(why, shrinkRefused) {
+		guard = plan.GuardShrunk
+	}
+	for i := range p.Guards {
+		if g := &p.Guards[i]; g.Guard == guard {
+			g.OK, g.Message = false, "The last refresh of the catalogue was not accepted: "+why+"."
+		}
+	}
+	p.Blocked = p.Blocked || !p.Empty()
+}
+
 // compute makes the plan for what was observed.
 func (s *session) compute(ctx context.Context, observed plan.Observed) (*plan.Plan, error) {
 	b := s.b
@@ -152,6 +167,7 @@ func (s *session) compute(ctx context.Context, observed plan.Observed) (*plan.Pl
 	if err != nil {
 		return nil, err
 	}
+	o.Catalogue.Before = s.snapshot.State.CatalogueCount
 	o.Baseline.Removals24h, o.Baseline.RoleRemovals24h = removals, byRole
 	if s.selection.Users != nil {
 		if o.Baseline.Managed, o.Baseline.Holders, err = b.store.ObservedTotals(ctx, b.cvr); err != nil {
@@ -167,8 +183,7 @@ func (s *session) compute(ctx context.Context, observed plan.Observed) (*plan.Pl
 		return nil, fmt.Errorf("computing the plan: %w", err)
 	}
 	if why := s.snapshot.State.CatalogueError; why != "" {
-		p.Guards = append(p.Guards, plan.GuardResult{Guard: plan.GuardCatalogue, Message: "The last refresh of the catalogue was not accepted: " + why + "."})
-		p.Blocked = p.Blocked || !p.Empty()
+		refuse(p, why)
 	}
 	p.CreatedAt = now
 	return p, nil

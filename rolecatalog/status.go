@@ -2,6 +2,7 @@ package rolecatalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -27,6 +28,8 @@ type Status struct {
 	OldestFail  *time.Time `json:"oldestFailure,omitempty"`
 	// Attention lists what needs a person, one sentence each; empty: nothing does.
 	Attention []string `json:"attention"`
+
+	released bool // the plan that caused the quarantine is approved
 }
 
 // Status counts. It asks the database only.
@@ -64,6 +67,13 @@ func (b *Bridge) Status(ctx context.Context) (Status, error) {
 		if b.now().Sub(attempts[i].FirstFailedAt) >= NeedsPersonAfter {
 			tired++
 		}
+	}
+	if st.State.QuarantineSince != nil {
+		cause, err := b.store.Plan(ctx, b.cvr, st.State.QuarantinePlan)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return st, err
+		}
+		st.released = err == nil && cause.Status == PlanApproved && !cause.ReleaseUsed
 	}
 	st.attend(tired)
 	return st, nil
@@ -143,7 +153,8 @@ func (st *Status) attend(tired int) {
 		}
 	}
 	s := &st.State
-	say(s.QuarantineSince != nil, "The bridge is in quarantine and writes nothing: %s Look at plan %s and approve it, or mend the source.", s.QuarantineReason, short(s.QuarantinePlan))
+	say(st.released, "Plan %s is approved and ends the quarantine: the next run carries it out, or `rollebro apply %s` does now.", short(s.QuarantinePlan), short(s.QuarantinePlan))
+	say(s.QuarantineSince != nil && !st.released, "The bridge is in quarantine and writes nothing: %s Look at plan %s and approve it, or mend the source.", s.QuarantineReason, short(s.QuarantinePlan))
 	say(s.CatalogueError != "", "The catalogue was not refreshed: %s. Nothing is written meanwhile.", s.CatalogueError)
 	say(s.NumbersError != "", "The P- and SE-numbers were not all refreshed: %s.", s.NumbersError)
 	say(st.Conflicts > 0, "%d NemLogin UUIDs belong to more than one user; nothing is written to them.", st.Conflicts)

@@ -58,6 +58,7 @@ var (
 	uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 	// cprWithin finds what may be a CPR number, with or without its dash.
 	cprWithin = regexp.MustCompile(`(^|[^0-9])[0-3][0-9][01][0-9]{3}[- ]?[0-9]{4}($|[^0-9])`)
+	cprInText = regexp.MustCompile(`\b(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])[0-9]{2}[- ]?[0-9]{4}\b`)
 	cprForm   = regexp.MustCompile(`^(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])[0-9]{6}$`)
 )
 

@@ -36,6 +36,12 @@ func (t *target) place() string {
 	return "SQLite file " + t.file
 }
 
+// IsSQLite reports whether a URL names an SQLite file, or the default one.
+func IsSQLite(raw string) bool {
+	t, err := parseURL(raw, "", "")
+	return err == nil && t.mysql == nil
+}
+
 // parseURL reads the kinds of URL that Options.URL names. Its errors don't repeat the URL: it may hold a password.
 func parseURL(raw, username, password string) (*target, error) {
 	raw = strings.TrimSpace(raw)

@@ -163,8 +163,8 @@ func (v Verb) word() string {
 	return string(v)
 }
 
-// why says in half a sentence why a change is what it is.
-func (c *Change) why() string {
+// Why says in half a sentence, for people, why a change is what it is.
+func (c *Change) Why() string {
 	if c.Reason == Assigned && len(c.Because) > 0 {
 		return printable(strings.Join(c.Because, "; "))
 	}

@@ -25,7 +25,7 @@ var htmlTemplate = template.Must(template.New("plan").Funcs(template.FuncMap{
 	"word":      func(c *Change) string { return c.Verb.word() },
 	"title":     (*Change).title,
 	"scope":     (*Change).scope,
-	"why":       (*Change).why,
+	"why":       (*Change).Why,
 }).Parse(htmlSource))
 
 func renderHTML(w io.Writer, p *Plan, opts RenderOptions) error {

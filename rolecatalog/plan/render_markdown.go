@@ -35,7 +35,7 @@ func renderMarkdown(out *printer, p *Plan, opts RenderOptions) {
 		out.print("\n## ", markdown(u.heading()), "\n\n", markdown(u.Identity), ": ", u.tally(), "\n\n",
 			"| | Role | Scope | Why |\n|---|---|---|---|\n")
 		for _, c := range lines {
-			out.print("| ", c.Verb.word(), " | ", markdown(c.title()), " | ", markdown(c.scope()), " | ", markdown(c.why()), " |\n")
+			out.print("| ", c.Verb.word(), " | ", markdown(c.title()), " | ", markdown(c.scope()), " | ", markdown(c.Why()), " |\n")
 		}
 	}
 	if matching == 0 {

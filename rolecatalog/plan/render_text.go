@@ -28,7 +28,7 @@ func renderText(out *printer, p *Plan, opts RenderOptions) {
 		}
 		role = min(role, 60) // one very long name doesn't push all the others out of sight
 		for _, c := range lines {
-			out.print("  ", c.Verb.symbol(), " ", pad(c.title(), role), "  ", pad(c.scope(), scope), "  ", c.why(), "\n")
+			out.print("  ", c.Verb.symbol(), " ", pad(c.title(), role), "  ", pad(c.scope(), scope), "  ", c.Why(), "\n")
 		}
 	}
 	if len(p.Unread) > 0 {
