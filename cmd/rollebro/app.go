@@ -53,10 +53,17 @@ func (p *program) loadConfig() (*config.Config, error) {
 // quiet reports whether the command tells what goes on instead of logging it.
 func (p *program) quiet(c *config.Config) bool { return !p.talkative && !c.IsSet("rc.log.level") }
 
+// defaultKeyFile is where the key to the CPR numbers lies when the database is no file beside which it could lie.
+const defaultKeyFile = "rollebro.key"
+
 // openStore opens the database of the settings.
 func (p *program) openStore(ctx context.Context, c *config.Config, noMigration bool) (*store.Store, error) {
+	keyFile := c.Database.KeyFile
+	if keyFile == "" && !store.IsSQLite(c.Database.URL) {
+		keyFile = defaultKeyFile
+	}
 	s, err := store.Open(ctx, store.Options{
-		URL: c.Database.URL, Username: c.Database.Username, Password: c.Database.Password.Reveal(), KeyFile: c.Database.KeyFile,
+		URL: c.Database.URL, Username: c.Database.Username, Password: c.Database.Password.Reveal(), KeyFile: keyFile,
 		NoMigration: noMigration, Logger: p.log, Now: p.now,
 	})
 	if err == nil {

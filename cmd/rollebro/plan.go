@@ -24,7 +24,8 @@ func (p *program) planCommand() *cobra.Command {
 and shows the difference, who it concerns and why. The plan is kept and can be applied
 by its id. Nothing is written to MitID Erhverv.
 
-With --detailed-exitcode: 0 nothing to do, 2 changes are pending, 4 a guard blocks them.`,
+With --detailed-exitcode: 0 nothing to do, 2 changes are pending, 4 a guard blocks them.
+When somebody could not be read it ends with 1: the plan shows who.`,
 		Example: `  rollebro plan
   rollebro plan --user ab12 --verbose
   rollebro plan --output html > plan.html
@@ -57,6 +58,10 @@ With --detailed-exitcode: 0 nothing to do, 2 changes are pending, 4 a guard bloc
 		}
 		if err := plan.Write(p.stdout, made, *format, opts); err != nil {
 			return fmt.Errorf("writing the plan: %w", err)
+		}
+		if failed := made.Target.Failed; failed > 0 {
+			return advise(fmt.Errorf("%s of %d could not be read, so this plan is not the whole truth", counted(failed, "identity", "identities"), made.Target.Identities),
+				"Nothing is taken from anybody on a doubt; try again later.")
 		}
 		switch {
 		case !detailed || made.Empty():
