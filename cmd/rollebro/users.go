@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -204,12 +206,29 @@ what has been done. MitID Erhverv is not asked; "rollebro plan --user ID" does t
 		if *format == "json" {
 			return writeJSON(p.stdout, x)
 		}
-		return writeExplanation(p.stdout, &x)
+		names, err := a.roleNames(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return writeExplanation(p.stdout, &x, names)
 	}
 	return cmd
 }
 
-func writeExplanation(w io.Writer, x *rolecatalog.Explanation) error {
+// roleNames are the names of the system roles, by uuid.
+func (a *app) roleNames(ctx context.Context) (map[string]string, error) {
+	roles, err := a.bridge.SystemRoles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]string, len(roles))
+	for i := range roles {
+		names[roles[i].UUID] = roles[i].Name
+	}
+	return names, nil
+}
+
+func writeExplanation(w io.Writer, x *rolecatalog.Explanation, roles map[string]string) error {
 	u := &x.User
 	heading := u.UserID + "  " + u.Name
 	if s := userState(u); s != "" {
@@ -242,8 +261,8 @@ func writeExplanation(w io.Writer, x *rolecatalog.Explanation) error {
 	}{
 		{[]string{"ASSIGNMENT", "FROM", "TO", "VALUES", "BY"}, assignmentRows(x.Assignments)},
 		{[]string{"", "SYSTEM ROLE", "SCOPE", "WHY"}, changeRows(x.Changes)},
-		{[]string{"FAILED", "ROLE", "SCOPE", "TRIES", "NEXT", "ERROR"}, attemptRows(x.Attempts)},
-		{[]string{"WHEN", "WHO", "WHAT", "SCOPE", "OUTCOME", "WHY"}, historyRows(x.History)},
+		{[]string{"FAILED", "ROLE", "SCOPE", "TRIES", "NEXT", "ERROR"}, attemptRows(x.Attempts, roles)},
+		{[]string{"WHEN", "WHO", "WHAT", "ROLE", "SCOPE", "OUTCOME", "WHY"}, historyRows(x.History, roles)},
 	} {
 		if len(part.rows) == 0 {
 			continue
@@ -280,38 +299,38 @@ func changeRows(changes []plan.Change) [][]string {
 	rows := make([][]string, 0, len(changes))
 	for i := range changes {
 		c := &changes[i]
-		why := string(c.Reason)
-		if len(c.Because) > 0 {
-			why = strings.Join(c.Because, "; ")
-		}
-		name := c.RoleName
-		if name == "" {
-			name = c.Grant.Role
-		}
-		rows = append(rows, []string{signs[c.Verb], name, c.Grant.Scope.String(), why})
+		rows = append(rows, []string{signs[c.Verb], cmp.Or(c.RoleName, c.Grant.Role), c.Grant.Scope.String(), c.Why()})
 	}
 	return rows
 }
 
-func attemptRows(list []rolecatalog.Attempt) [][]string {
+func attemptRows(list []rolecatalog.Attempt, roles map[string]string) [][]string {
 	rows := make([][]string, 0, len(list))
 	for i := range list {
 		a := &list[i]
-		rows = append(rows, []string{a.Verb, a.Role, a.ScopeType + " " + a.ScopeValue, strconv.Itoa(a.Attempts), moment(&a.NextTryAt), maskCPR(a.Error)})
+		rows = append(rows, []string{
+			a.Verb, cmp.Or(roles[a.Role], a.Role), a.ScopeType + " " + a.ScopeValue, strconv.Itoa(a.Attempts), moment(&a.NextTryAt), maskCPR(a.Error),
+		})
 	}
 	return rows
 }
 
-func historyRows(list []rolecatalog.AuditEvent) [][]string {
+func historyRows(list []rolecatalog.AuditEvent, roles map[string]string) [][]string {
 	rows := make([][]string, 0, len(list))
 	for i := range list {
 		e := &list[i]
-		scope := strings.TrimSpace(e.ScopeType + " " + e.ScopeValue)
-		why := e.Reason
-		if why == "" {
-			why = e.Detail
+		role, why := cmp.Or(roles[e.Role], e.Role), plan.Reason(e.Reason).Text()
+		if e.Action == rolecatalog.AuditAssign || e.Action == rolecatalog.AuditUnassign { // their reason is the role's name
+			role, why = e.Reason, ""
 		}
-		rows = append(rows, []string{moment(&e.At), e.Actor, e.Action, scope, e.Outcome, maskCPR(why)})
+		switch {
+		case why == "":
+			why = e.Detail
+		case e.Detail != "":
+			why += " (" + e.Detail + ")"
+		}
+		scope := strings.TrimSpace(e.ScopeType + " " + e.ScopeValue)
+		rows = append(rows, []string{moment(&e.At), e.Actor, e.Action, role, scope, e.Outcome, maskCPR(why)})
 	}
 	return rows
 }
