@@ -142,7 +142,7 @@ func databaseSettings() []Setting {
 			Help:  "Accepted because OS2rollekatalog has it; the URL says it all.",
 			store: func(*Config, string) error { return nil },
 		},
-		path("rc.database.keyFile", "File with the key that CPR numbers are encrypted with. Without it: beside the SQLite file, where it is created.",
+		path("rc.database.keyFile", "File with the key that CPR numbers are encrypted with. Made when it is not there. Without it: beside the SQLite file, or rollebro.key in the working directory.",
 			func(c *Config) *string { return &c.Database.KeyFile }),
 	}
 }
