@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -60,8 +61,27 @@ good. Then the service runs on --listen until it is stopped.`,
 	return cmd
 }
 
+// reserve holds the address of the service, so that one that can't be had is found out before the tour and not after it.
+func reserve(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, advise(fmt.Errorf("the service of the demo can't have its address: %w", err),
+			"Give another with --listen, such as 127.0.0.1:0 for any free port; or --once for the tour alone.")
+	}
+	return listener, nil
+}
+
 // demo runs the tour in a directory of its own, and then the service.
 func (p *program) demo(ctx context.Context, dir string, users int, listen string, once bool) (err error) {
+	var held net.Listener
+	if !once {
+		if held, err = reserve(ctx, listen); err != nil {
+			return err
+		}
+		defer func() { _ = held.Close() }() // it is closed already unless the tour failed
+		listen = held.Addr().String()
+	}
 	opts := simulator.Options{Users: users, Roles: demoRoles, Seed: 1, Listen: "127.0.0.1:0", Inspect: "127.0.0.1:0"}
 	sim, err := simulator.New(opts) //nolint:contextcheck // it lives until it is closed
 	if err != nil {
@@ -87,6 +107,7 @@ func (p *program) demo(ctx context.Context, dir string, users int, listen string
 	}
 	fmt.Fprintf(p.stdout, "\nThe service runs now: http://%s/manage/health, and MitID Erhverv on %s/simulator/state\nStop with Ctrl-C.\n", listen, sim.InspectURL())
 	demo.environ = append(demo.environ[1:], logLevel+"info")
+	_ = held.Close() // nothing was received on it
 	return demo.serve(ctx)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -77,6 +78,9 @@ in plain HTTP for this machine only: /simulator/state, /simulator/requests,
 			return err
 		}
 		if err := s.Start(); err != nil {
+			if _, ok := errors.AsType[*net.OpError](err); ok {
+				return advise(err, "End the program that has the address, or give another: --listen is for the calls, --inspect to be looked at.")
+			}
 			return err
 		}
 		err = p.simulate(cmd, s, dir)
