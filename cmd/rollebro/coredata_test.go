@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -198,6 +199,7 @@ func TestCoreDataClients(t *testing.T) {
 		m.checkSpelling(t)
 		m.checkTexts(t)
 		m.checkLargeBody(t)
+		m.checkConcurrent(t, staff)
 		m.checkRecords(t)
 
 		if code := m.service.end(t, syscall.SIGTERM); code != exitOK {
@@ -479,10 +481,53 @@ func (spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// checkConcurrent sends loads of one domain at the same time: they queue up, and nobody is there twice.
+func (m *municipality) checkConcurrent(t *testing.T, staff string) {
+	t.Helper()
+	m.load(t, "DELETE", "/cleanup", `{"domain":"skovby.dk","entryList":[{"cpr":"1403791001","samAccountName":"both"},{"cpr":"2305881038","samAccountName":"ruk"}]}`)
+	const loads = 8
+	failures := make(chan error, loads)
+	for i := range loads {
+		path := []string{"/full", "/delta"}[i%2]
+		go func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, m.url+"/api/coredata"+path, strings.NewReader(staff))
+			if err != nil {
+				failures <- err
+				return
+			}
+			req.Header.Set("ApiKey", m.key)
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := m.client.Do(req)
+			if err == nil {
+				defer func() { _ = resp.Body.Close() }()
+				if resp.StatusCode != http.StatusOK {
+					err = errors.New(resp.Status)
+				}
+			}
+			failures <- err
+		}()
+	}
+	for range loads {
+		if err := <-failures; err != nil {
+			t.Error(err)
+		}
+	}
+	all := m.read(t, everybody)
+	seen := make(map[string]int)
+	for _, p := range all.EntryList {
+		seen[strings.ToLower(p.SamAccountName)]++
+	}
+	for _, sam := range []string{"both", "ruk", "x-meek", "svc-rpa01", "sino11"} {
+		if seen[sam] != 1 {
+			t.Errorf("%s is there %d times", sam, seen[sam])
+		}
+	}
+}
+
 func (m *municipality) checkRecords(t *testing.T) {
 	t.Helper()
 	status := decode[struct{ Loads []coredata.Call }](t, m.do(t, m.dir, exitOK, "status", "-o", "json"))
-	if len(status.Loads) != newest || status.Loads[0].Endpoint != "POST /api/coredata/delta" || status.Loads[0].Client != "ADSync" || !status.Loads[0].Success {
+	if len(status.Loads) != newest || !strings.HasPrefix(status.Loads[0].Endpoint, "POST /api/coredata/") || status.Loads[0].Client != "ADSync" || !status.Loads[0].Success {
 		t.Errorf("the loads are %+v", status.Loads)
 	}
 	if out := m.do(t, m.dir, exitOK, "status"); !strings.Contains(out, "LOAD") || !strings.Contains(out, "/delta") || !strings.Contains(out, "ADSync") {

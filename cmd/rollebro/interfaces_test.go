@@ -33,8 +33,8 @@ func TestUpkeep(t *testing.T) {
 	if _, err := loads.Full(t.Context(), strings.NewReader(body), coredata.Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, age := range []time.Duration{21, 19, 7} {
-		call := &coredata.Call{At: now.Add(-age * 24 * time.Hour), Endpoint: "POST /api/coredata/full", Domain: "skovby.dk", Status: 200, Success: true}
+	for _, days := range []int{21, 19, 7} {
+		call := &coredata.Call{At: now.AddDate(0, 0, -days), Endpoint: "POST /api/coredata/full", Domain: "skovby.dk", Status: 200, Success: true}
 		if err := a.store.LogCall(t.Context(), call); err != nil {
 			t.Fatal(err)
 		}
