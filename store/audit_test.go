@@ -4,8 +4,10 @@ package store_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollebro/rollebro/rolecatalog"
 	"github.com/rollebro/rollebro/store"
@@ -75,5 +77,41 @@ func TestTamperedAuditIsFound(t *testing.T) {
 		broken("taken out", "event 2 is missing")
 		exec("DELETE FROM audit_head")
 		broken("no head", "not recorded")
+	})
+}
+
+func TestOpenIntents(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+		event := func(role, outcome string) rolecatalog.AuditEvent {
+			at = at.Add(time.Second)
+			return rolecatalog.AuditEvent{
+				CVR: "99900011", At: at, Actor: "test", Action: rolecatalog.AuditAdd, Identity: "one", Role: role, ScopeType: "Cvr", ScopeValue: "99900011",
+				Plan: "p", Outcome: outcome,
+			}
+		}
+		events := []rolecatalog.AuditEvent{
+			event("closed", rolecatalog.OutcomeIntended), event("twice", rolecatalog.OutcomeIntended), event("open", rolecatalog.OutcomeIntended),
+			event("closed", rolecatalog.OutcomeDone), event("twice", rolecatalog.OutcomeIntended), event("unknown", rolecatalog.OutcomeIntended),
+			event("unknown", rolecatalog.OutcomeUnknown),
+		}
+		if err := s.Commit(t.Context(), &rolecatalog.Changes{CVR: "99900011", Audit: events}); err != nil {
+			t.Fatal(err)
+		}
+		open, err := s.OpenIntents(t.Context(), "99900011", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range open {
+			got = append(got, e.Role)
+		}
+		if want := []string{"open", "twice"}; !slices.Equal(got, want) {
+			t.Errorf("open are %q, want %q", got, want)
+		}
+		if later, err := s.OpenIntents(t.Context(), "99900011", at); err != nil || len(later) > 0 {
+			t.Errorf("since the end %d are open (%v)", len(later), err)
+		}
 	})
 }
