@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -61,6 +62,11 @@ func (s *Store) openSQLite(ctx context.Context, t *target, o Options) error {
 		}
 		s.read = s.write
 		return err
+	}
+	// Names, addresses and who may do what are not for everybody on the machine. The files beside it get the same mode from
+	// SQLite. What keeps the file from being made is told by SQLite below.
+	if f, err := os.OpenFile(t.file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		_ = f.Close()
 	}
 	if s.write, err = s.sqlitePool(ctx, sqliteDSN(t.file, false), 1); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
 	"gorm.io/gorm"
 
@@ -247,6 +248,36 @@ func TestLogHasNoValues(t *testing.T) {
 	}
 	if text := strings.ToLower(out.String()); strings.Contains(text, "hemmelig") || strings.Contains(text, u.CPR) || !strings.Contains(text, "insert into") {
 		t.Errorf("the log is\n%s", out.String())
+	}
+}
+
+// Only its owner can read a database that is made here; one that is there keeps the mode that somebody gave it.
+func TestSQLiteFileMode(t *testing.T) {
+	t.Parallel()
+	modes := func(file string) map[string]string {
+		found := map[string]string{}
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			info, err := os.Stat(file + suffix)
+			must(t, err)
+			found[suffix] = info.Mode().Perm().String()
+		}
+		return found
+	}
+	for _, test := range []struct {
+		before os.FileMode // 0: none
+		want   string
+	}{{0, "-rw-------"}, {0o640, "-rw-r-----"}} {
+		file := filepath.Join(t.TempDir(), "rollebro.db")
+		if test.before != 0 {
+			must(t, os.WriteFile(file, nil, test.before))
+			must(t, os.Chmod(file, test.before))
+		}
+		s, err := store.Open(t.Context(), store.Options{URL: "sqlite:" + file})
+		must(t, err)
+		if diff := cmp.Diff(map[string]string{"": test.want, "-wal": test.want, "-shm": test.want}, modes(file)); diff != "" {
+			t.Errorf("made with mode %o (-want +got):\n%s", test.before, diff)
+		}
+		must(t, s.Close())
 	}
 }
 
