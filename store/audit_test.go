@@ -82,7 +82,7 @@ func TestTamperedAuditIsFound(t *testing.T) {
 
 func TestOpenIntents(t *testing.T) {
 	t.Parallel()
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) { //nolint:thelper // a test: its own lines are to be named
 		at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 		event := func(role, outcome string) rolecatalog.AuditEvent {
 			at = at.Add(time.Second)

@@ -30,6 +30,7 @@ the quarantine; 5 the plan is stale; 11 another process is writing.`,
 		Args:    cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "apply what is different, without a plan")
+	wait := waitFlag(cmd)
 	format := outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
@@ -55,7 +56,7 @@ the quarantine; 5 the plan is stale; 11 another process is writing.`,
 		}
 		var report rolecatalog.ReconcileReport
 		bar := p.progress("Applying")
-		_, err = a.runner.Run(ctx, a.reconcileJob(job, &report, do), scheduler.TriggerCommand, bar.update)
+		err = a.runWaiting(ctx, a.reconcileJob(job, &report, do), *wait, bar.update)
 		bar.close()
 		// Who is refused is told all the same what was found.
 		if report.PlanID != "" {

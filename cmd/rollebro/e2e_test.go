@@ -148,7 +148,6 @@ func TestTwoTerminals(t *testing.T) {
 				url, user, password := storetest.MariaDBJDBC(t)
 				second["spring.datasource.url"], second["spring.datasource.username"], second["spring.datasource.password"] = url, user, password
 				second["spring.datasource.driver-class-name"] = "org.mariadb.jdbc.Driver"
-				second["rc.database.keyFile"] = filepath.Join(dir, "key")
 			}
 			second.do(t, dir, exitOK, "config", "check")
 			second.do(t, dir, exitOK, "users", "load", "d/users.csv")

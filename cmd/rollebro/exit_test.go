@@ -148,13 +148,13 @@ func TestExitConfiguration(t *testing.T) {
 		{
 			"no database", w.with(setDatabase, "jdbc:mariadb://127.0.0.1:1/rollebro"),
 			[]string{"status"},
-			"rollebro: opening the database: connecting to the database: no database answers at database rollebro at 127.0.0.1:1: check host and port, and that it runs\n" +
+			"rollebro: connecting to the database: no database answers at database rollebro at 127.0.0.1:1: check host and port, and that it runs\n" +
 				"  Check spring.datasource.url, .username and .password; \"rollebro config show\" shows what is set.\n",
 		},
 		{
 			"no SQLite database", w.with(setDatabase, "sqlite:"+w.file("users.csv")),
 			[]string{"status"},
-			"rollebro: opening the database: opening the database: SQLite file " + w.file("users.csv") + " is not a SQLite database (or it is encrypted)\n" +
+			"rollebro: opening the database: SQLite file " + w.file("users.csv") + " is not a SQLite database (or it is encrypted)\n" +
 				"  Check spring.datasource.url, .username and .password; \"rollebro config show\" shows what is set.\n",
 		},
 		{
@@ -186,7 +186,7 @@ func TestExitLease(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"apply", "--yes"}, {"import"}} {
+	for _, args := range [][]string{{"apply", "--yes", "--wait", "0s"}, {"import", "--wait", "300ms"}} {
 		r := w.must(t, exitLease, args...)
 		if !strings.Contains(r.err, "another/1/x") || !strings.Contains(r.err, "rollebro status") {
 			t.Errorf("%v says %q", args, r.err)
@@ -274,4 +274,46 @@ func TestExitInterrupted(t *testing.T) {
 	w.sim.OnRequest(nil)
 	w.must(t, exitOK, "import") // the lease was given back, and the import goes on
 	w.must(t, exitOK, "plan", "--detailed-exitcode")
+}
+
+func TestCommandWaitsForAProcessThatWritesForAMoment(t *testing.T) {
+	t.Parallel()
+	w := imported(t, 5)
+	s, err := store.Open(t.Context(), store.Options{URL: w.settings[setDatabase]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	lease, err := s.AcquireLease(t.Context(), scheduler.LeaseWriter, "another/1/x", time.Now(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	told := &onWrite{text: "another/1/x", do: func() {
+		if err := s.ReleaseLease(t.Context(), lease); err != nil {
+			t.Error(err)
+		}
+	}}
+	if code := run(t.Context(), []string{"apply", "--yes", "--wait", "1m"}, w.environ(), strings.NewReader(""), &out, told); code != exitOK {
+		t.Errorf("exit code %d\n%s%s", code, out.String(), told.String())
+	}
+	if told.do != nil {
+		t.Error("nobody was told that the command waits")
+	}
+}
+
+// onWrite does something when a text is written.
+type onWrite struct {
+	bytes.Buffer
+	text string
+	do   func()
+}
+
+func (o *onWrite) Write(p []byte) (int, error) {
+	n, err := o.Buffer.Write(p)
+	if o.do != nil && strings.Contains(o.String(), o.text) {
+		o.do()
+		o.do = nil
+	}
+	return n, err
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rollebro/rollebro/rolecatalog"
-	"github.com/rollebro/rollebro/scheduler"
 )
 
 func (p *program) importCommand() *cobra.Command {
@@ -26,6 +25,7 @@ next time; 11 another process, such as the service, is importing or writing.`,
 		Example: "  rollebro import",
 		Args:    cobra.NoArgs,
 	}
+	wait := waitFlag(cmd)
 	format := outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
@@ -34,12 +34,12 @@ next time; 11 another process, such as the service, is importing or writing.`,
 			return err
 		}
 		defer a.close()
-		if _, err := a.runner.Run(ctx, a.catalogueJob(), scheduler.TriggerCommand, nil); err != nil {
+		if err := a.runWaiting(ctx, a.catalogueJob(), *wait, nil); err != nil {
 			return err
 		}
 		var report rolecatalog.ImportReport
 		bar := p.progress("Importing")
-		_, err = a.runner.Run(ctx, a.importJob(&report), scheduler.TriggerCommand, bar.update)
+		err = a.runWaiting(ctx, a.importJob(&report), *wait, bar.update)
 		bar.close()
 		if err != nil {
 			return err
