@@ -47,6 +47,7 @@ type Client struct {
 
 	limiter *limiter
 	tokens  *tokenSource
+	outage  outage
 	// plain is the transport chain without the access token, authorized with it.
 	plain      http.RoundTripper
 	authorized http.RoundTripper
@@ -75,6 +76,7 @@ func newClient(options Options, base *url.URL, wire http.RoundTripper, closeIdle
 	}
 	c.limiter = newLimiter(options.Concurrency, c.observed.limiterChanged)
 	c.tokens = &tokenSource{fetch: c.fetchToken}
+	c.outage.log = c.log
 
 	if options.ReadOnly {
 		wire = &gate{next: wire, prefix: base.EscapedPath()}

@@ -2,6 +2,7 @@ package nemlogin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Class says what kind of failure an error is, and so what to do about it.
@@ -97,7 +99,8 @@ func (e *Error) Error() string {
 		b.WriteString(redact(e.Err.Error()))
 	}
 	if e.Body != "" {
-		fmt.Fprintf(&b, ": %q", cut(strings.Join(strings.Fields(e.Body), " "), maxBodyInText))
+		b.WriteString(": ")
+		b.WriteString(quoted(e.Body))
 	}
 	if e.RequestID != "" {
 		fmt.Fprintf(&b, " (request id %s)", e.RequestID)
@@ -107,6 +110,27 @@ func (e *Error) Error() string {
 		b.WriteString(e.Hint)
 	}
 	return b.String()
+}
+
+// quoted makes an answer's body part of a sentence: a line, of printable
+// characters, in quotation marks unless it has some of its own. The service often
+// answers with nothing but a JSON string, whose quotation marks are not repeated.
+func quoted(body string) string {
+	var text string
+	if json.Unmarshal([]byte(body), &text) == nil {
+		body = redact(text) // its escapes may have hidden something
+	}
+	body = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, body)
+	body = cut(strings.Join(strings.Fields(body), " "), maxBodyInText)
+	if strings.Contains(body, `"`) {
+		return body
+	}
+	return `"` + body + `"`
 }
 
 // Unwrap returns the cause.

@@ -72,6 +72,28 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
+// What the service answers is quoted once, whatever form it has, and shows nothing
+// that it should not.
+func TestErrorTextQuotesTheBody(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"ServiceUnavailable":                         `"ServiceUnavailable"`,
+		`"ServiceUnavailable"`:                       `"ServiceUnavailable"`,
+		"\"two\\nlines\"\n":                          `"two lines"`,
+		`{"error": "no"}`:                            `{"error": "no"}`,
+		`"said \"no\""`:                              `said "no"`,
+		`"cut off`:                                   `"cut off`,
+		"turned \u202E round":                        `"turned round"`,
+		`"\u0030` + testCPR[1:] + `"`:                `"[cpr]"`,
+		`"Bearer \u0065yJhbGciOiJIUzI1NiJ9.abc.def"`: `"Bearer [token]"`,
+	} {
+		text := (&Error{Op: opRoles, Status: 503, Body: body}).Error()
+		if want = "nemlogin: roles: answered 503 Service Unavailable: " + want; text != want {
+			t.Errorf("got  %s\nwant %s", text, want)
+		}
+	}
+}
+
 func TestWriteErrorText(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("too late")

@@ -96,6 +96,7 @@ func (c *Client) do(ctx context.Context, call call) error {
 // another. The error is an *Error.
 func (c *Client) repeat(ctx context.Context, call call, attempt func(context.Context) error) error {
 	p := &pacer{policy: c.options.Retry, write: call.write}
+	repeated := false
 	_, err := backoff.Retry(ctx,
 		func() (struct{}, error) {
 			err := attempt(ctx)
@@ -113,10 +114,12 @@ func (c *Client) repeat(ctx context.Context, call call, attempt func(context.Con
 		backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			c.observed.retried(call.op, p.last.Class)
-			c.log.WithFields(logrus.Fields{
+			c.outage.repeats(!repeated, c.log.WithFields(logrus.Fields{
 				"op": call.op, "attempt": p.n, "wait": wait.Round(time.Millisecond).String(),
-			}).WithError(err).Warn("Repeating a request to the NemLog-in IdM services")
+			}).WithError(err))
+			repeated = true
 		}))
+	c.outage.ended(repeated, err == nil)
 	if err == nil {
 		return nil
 	}
