@@ -69,7 +69,6 @@ func (p *program) openStore(ctx context.Context, c *config.Config, noMigration b
 	if err == nil {
 		return s, nil
 	}
-	err = fmt.Errorf("opening the database: %w", err)
 	for _, told := range []error{store.ErrNewerSchema, store.ErrKeyMissing, store.ErrWrongKey} {
 		if errors.Is(err, told) { // says itself what to do
 			return nil, err
@@ -187,9 +186,10 @@ func (a *app) assemble() error {
 		CVR: c.CVR, Store: a.store, Logger: a.log, Now: a.now,
 		DryRun: c.NemLogin.UserDryRunOnly, Limits: c.Guard.Limits, ProtectedUsers: c.Guard.ProtectedUsers,
 		LastHolderRoles: c.Guard.LastHolderRoles, LateUsers: rolecatalog.LateUsers(c.NemLogin.LateUsers),
-		Concurrency: 2 * c.NemLogin.Concurrency,
-		Backoff:     a.backoff,
-		Retention:   rolecatalog.Retention{Plans: c.Retention.Plans, Runs: c.Retention.Runs},
+		KeepRolesOfLocked: c.NemLogin.KeepRolesOfLockedUsers,
+		Concurrency:       2 * c.NemLogin.Concurrency,
+		Backoff:           a.backoff,
+		Retention:         rolecatalog.Retention{Plans: c.Retention.Plans, Runs: c.Retention.Runs},
 		Observer: rolecatalog.Observer{
 			Write: func(verb, outcome string, n int) { writes.WithLabelValues(verb, outcome).Add(float64(n)) },
 			Guard: func(guard string) { guards.WithLabelValues(guard).Inc() },

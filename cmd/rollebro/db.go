@@ -74,7 +74,7 @@ func (p *program) dbCheckCommand() *cobra.Command {
 				}
 				events, err := s.VerifyAudit(cmd.Context())
 				if err != nil {
-					return fmt.Errorf("checking the audit trail: %w", err)
+					return err
 				}
 				fmt.Fprintf(p.stdout, "%s (%s) is up to date; the audit trail of %s is whole\n", s.Place(), s.Dialect(), counted(events, "event", "events"))
 				return nil

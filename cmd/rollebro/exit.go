@@ -113,6 +113,7 @@ func exitCode(err error) int {
 		{scheduler.ErrHeld, exitLease},
 		{scheduler.ErrLost, exitLease},
 		{rolecatalog.ErrFenced, exitLease},
+		{store.ErrNewerSchema, exitConfig},
 		{store.ErrWrongKey, exitConfig},
 		{store.ErrKeyMissing, exitConfig},
 		{store.ErrNoKey, exitConfig},
