@@ -59,11 +59,13 @@ type Options struct {
 	Logger logrus.FieldLogger
 	Now    func() time.Time // default time.Now
 	// DryRun: everything is read, imported, planned and stored, and nothing is written to MitID Erhverv.
-	DryRun             bool
-	Limits             plan.Limits
-	ProtectedUsers     []string       // user ids whose grants the machine never removes
-	LastHolderRoles    *regexp.Regexp // names of roles whose last holder is never removed
-	LateUsers          LateUsers
+	DryRun          bool
+	Limits          plan.Limits
+	ProtectedUsers  []string       // user ids whose grants the machine never removes
+	LastHolderRoles *regexp.Regexp // names of roles whose last holder is never removed
+	LateUsers       LateUsers
+	// KeepRolesOfLocked leaves a user who is locked or has expired, but not deleted, with his roles.
+	KeepRolesOfLocked  bool
 	AdministratorRoles []AdministratorRole
 	Concurrency        int // how many people are worked on at a time; default twice the client's 8 requests in flight
 	// Backoff is how long to wait before each further look at a write that doesn't show yet; nil: 200 ms, 1 s, 3 s.
@@ -170,6 +172,14 @@ func Day(t time.Time) string { return t.In(Copenhagen()).Format(time.DateOnly) }
 // WorkAdded gives a signal when this process has put somebody on the work list.
 func (b *Bridge) WorkAdded() <-chan struct{} { return b.wake }
 
+// Wake says that somebody outside has put people on the work list.
+func (b *Bridge) Wake() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
 // NextWork tells when the next person on the work list is due.
 func (b *Bridge) NextWork(ctx context.Context) (time.Time, bool, error) {
 	return b.store.NextWork(ctx, b.cvr)
@@ -190,10 +200,7 @@ func (b *Bridge) commit(ctx context.Context, c *Changes) error {
 		return err
 	}
 	if len(c.Mark) > 0 {
-		select {
-		case b.wake <- struct{}{}:
-		default:
-		}
+		b.Wake()
 	}
 	return nil
 }

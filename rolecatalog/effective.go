@@ -57,6 +57,7 @@ type effective struct {
 	roles      map[uint64]*roleGrants
 	byUser     map[uint64][]*Assignment
 	protected  map[string]bool
+	keepLocked bool // a locked user keeps his roles
 	newRoles   []*SystemRole // roles that came after some identity's adoption, by Since descending
 }
 
@@ -264,7 +265,7 @@ func (e *effective) subject(id *Identity) plan.Subject {
 		s.RemoveReason = plan.Abandoned
 	case user.Deleted:
 		s.RemoveReason = plan.UserDeleted
-	case user.Disabled:
+	case user.Disabled, user.Locked() && !e.keepLocked:
 		s.RemoveReason = plan.UserDisabled
 	default:
 		g := e.of(user.ID)

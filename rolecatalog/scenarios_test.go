@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollebro/rollebro/nemlogin"
 	"github.com/rollebro/rollebro/nemlogin/simulator"
 	"github.com/rollebro/rollebro/rolecatalog"
 	"github.com/rollebro/rollebro/rolecatalog/plan"
@@ -689,6 +690,37 @@ func TestT20AdministratorRolesAreMirroredOneWay(t *testing.T) {
 	for _, r := range w.sim.Requests() {
 		if r.Method != http.MethodGet && r.Endpoint != simulator.EndpointAuthenticate {
 			t.Errorf("%s %s was sent", r.Method, r.Path)
+		}
+	}
+}
+
+func TestLockedAndExpiredUsersHaveNoRolesUnlessTheyKeepThem(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []bool{false, true} {
+		for name, lock := range map[string]func(*rolecatalog.User, bool){
+			"locked":  func(u *rolecatalog.User, on bool) { u.LockedDataset = on },
+			"expired": func(u *rolecatalog.User, on bool) { u.LockedExpired = on },
+		} {
+			t.Run(fmt.Sprintf("%s, keep %t", name, keep), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, func(o *rolecatalog.Options, _ *nemlogin.Options) { o.KeepRolesOfLocked = keep })
+				ids := w.roles(1)
+				identity := w.person("anne")
+				w.hold(identity, ids[0], "PU", "1000000001")
+				w.importAll()
+				set := func(on bool) {
+					w.must(w.bridge.ChangeUserState(w.ctx, []uint64{w.row("anne").ID}, "test", func(u *rolecatalog.User) { lock(u, on) }))
+					w.work()
+				}
+				set(true)
+				if keep {
+					w.holds(identity, g(ids[0], "PU", "1000000001"))
+				} else {
+					w.holds(identity)
+				}
+				set(false)
+				w.holds(identity, g(ids[0], "PU", "1000000001"))
+			})
 		}
 	}
 }

@@ -65,6 +65,7 @@ func (s *session) refresh(ctx context.Context) error {
 	})
 	s.snapshot = snapshot
 	s.effective = newEffective(s.b.cvr, s.b.today(), snapshot, s.b.o.ProtectedUsers)
+	s.effective.keepLocked = s.b.o.KeepRolesOfLocked
 	return nil
 }
 

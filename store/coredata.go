@@ -137,11 +137,14 @@ func (s *Store) LastLoads(ctx context.Context) (map[string]time.Time, error) {
 	return last, nil
 }
 
-// PruneCalls deletes the lines of the call log from before a time, and returns how many.
+// PruneCalls deletes the lines of the call log from before a time, and returns how many. A domain's last successful load
+// stays: it tells since when the domain has been silent.
 func (s *Store) PruneCalls(ctx context.Context, before time.Time) (int, error) {
 	var gone int64
 	err := s.update(ctx, "pruning the call log", func(tx *gorm.DB) error {
-		done := tx.Table("coredata_calls").Where("at < ?", micro(before)).Delete(&coredata.Call{})
+		// The selection is wrapped because MariaDB doesn't delete from a table that it selects from.
+		done := tx.Table("coredata_calls").Where("at < ? AND id NOT IN (SELECT id FROM (SELECT MAX(id) AS id FROM coredata_calls "+
+			"WHERE success = TRUE AND endpoint LIKE 'POST %' AND domain_key IN (SELECT name_key FROM domains) GROUP BY domain_key) AS last)", micro(before)).Delete(&coredata.Call{})
 		gone = done.RowsAffected
 		return done.Error
 	})

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/rollebro/rollebro/apikeys"
 	"github.com/rollebro/rollebro/coredata"
+	"github.com/rollebro/rollebro/nemlogin/simulator"
 	"github.com/rollebro/rollebro/store/storetest"
 )
 
@@ -568,11 +570,11 @@ func TestCoreDataGuard(t *testing.T) {
 	})
 }
 
-// People of a load are adopted with the roles that they have in MitID Erhverv.
+// People of a load are adopted with the roles that they have in MitID Erhverv, and lose them there when a call locks them.
 func TestCoreDataReachesMitID(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 6)
-	w.settings = w.with("RC_COREDATA_EXTERNALNEMLOGINUUID", "true")
+	w.settings = w.with("RC_COREDATA_EXTERNALNEMLOGINUUID", "true", "RC_GUARD_LASTHOLDERROLES", "-")
 	w.must(t, exitOK, "domain", "create", "skovby.dk")
 	key := strings.TrimSpace(w.must(t, exitOK, "apikey", "create", "--role", "coredata").out)
 	b, addr := w.serve(t)
@@ -592,6 +594,18 @@ func TestCoreDataReachesMitID(t *testing.T) {
 	}
 	if n := len(w.writes()); n != 0 {
 		t.Errorf("%d writes before anything was to be changed", n)
+	}
+	leaver := identities[slices.IndexFunc(identities, func(i simulator.Identity) bool { return len(i.Roles) > 0 })]
+	m.load(t, "DELETE", "", `{"domain":"skovby.dk","entryList":[{"uuid":"`+leaver.UUID+`","cpr":"0000000000","samAccountName":"u`+leaver.UUID[:8]+`"}]}`)
+	b.await(t, fmt.Sprintf(`"count.removed":%d`, len(leaver.Roles))) // within seconds
+	for _, who := range w.sim.State().Identities {
+		before := identities[slices.IndexFunc(identities, func(i simulator.Identity) bool { return i.UUID == who.UUID })]
+		if want := len(before.Roles); who.UUID == leaver.UUID && len(who.Roles) != 0 || who.UUID != leaver.UUID && len(who.Roles) != want {
+			t.Errorf("%s has %d roles, and had %d", who.UUID, len(who.Roles), want)
+		}
+	}
+	if status := m.raw(t, "/nemloginStatus"+everybody); strings.Count(status, `"active":false`) != 1 {
+		t.Errorf("nemloginStatus: %s", status)
 	}
 	if code := b.stop(t); code != exitOK {
 		t.Errorf("the service ended with %d", code)

@@ -31,7 +31,7 @@ func (s *service) interfaces() map[string]http.Handler {
 	c, keys := s.config, s.keys()
 	h := coredata.Handler(coredata.HandlerOptions{
 		Service: &coredata.Service{
-			Store: s.store, CVR: c.CVR, Logger: s.log, Now: s.now,
+			Store: s.store, CVR: c.CVR, Logger: s.log, Now: s.now, Wake: s.bridge.Wake,
 			Options: coredata.Options{
 				TrustedEmployee: c.CoreData.TrustedEmployee, RoleAPI: c.CoreData.RoleAPI, ExternalUUIDs: c.CoreData.ExternalUUIDs,
 				SkipBadEntries: c.CoreData.SkipBadEntries, GuardCount: c.Guard.LoadsCount, GuardPercent: c.Guard.LoadsPercent,

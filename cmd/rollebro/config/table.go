@@ -93,6 +93,8 @@ func nemLoginSettings() []Setting {
 			"What happens to roles that a user holds whose NemLogin UUID comes after the first import: "+
 				"adopt keeps them, overwrite removes those that nothing here gives him.",
 			func(c *Config) *string { return &c.NemLogin.LateUsers }),
+		boolean(p+"keepRolesOfLockedUsers", false, "Leaves users who are locked or have expired with their roles; deleted and disabled ones lose theirs.",
+			func(c *Config) *bool { return &c.NemLogin.KeepRolesOfLockedUsers }),
 	}
 }
 

@@ -67,7 +67,9 @@ type NemLogin struct {
 	BatchSize        int // role uuids in one write
 	Timeout          time.Duration
 	LateUsers        string // "adopt" or "overwrite"
-	Administrators   Administrators
+
+	KeepRolesOfLockedUsers bool
+	Administrators         Administrators
 }
 
 // Administrators are the texts of the three read-only roles that mirror the administrators of MitID Erhverv.
