@@ -39,6 +39,8 @@ the quarantine; 5 the plan is stale; 11 another process is writing.`,
 			return advise(errNothingNamed, `"rollebro plan" makes a plan and tells its id.`)
 		case len(args) == 1 && yes:
 			return advise(errors.New("a plan is named and --yes is given"), "Use one of them.")
+		case len(args) == 1 && len(args[0]) < shortestID:
+			return shortIDError(args[0])
 		}
 		a, err := p.open(ctx, needsMitID)
 		if err != nil {
@@ -49,6 +51,9 @@ the quarantine; 5 the plan is stale; 11 another process is writing.`,
 			return a.bridge.Reconcile(ctx, rolecatalog.Selection{}, o)
 		}
 		if len(args) == 1 {
+			if _, _, err := a.bridge.StoredPlan(ctx, args[0]); err != nil { // a mistyped id is no run that failed
+				return err
+			}
 			job, do = scheduler.JobApply, func(ctx context.Context, o rolecatalog.ReconcileOptions) (rolecatalog.ReconcileReport, error) {
 				o.Actor = actorCommand
 				return a.bridge.Apply(ctx, args[0], o)
@@ -58,8 +63,8 @@ the quarantine; 5 the plan is stale; 11 another process is writing.`,
 		bar := p.progress("Applying")
 		err = a.runWaiting(ctx, a.reconcileJob(job, &report, do), *wait, bar.update)
 		bar.close()
-		// Who is refused is told all the same what was found.
-		if report.PlanID != "" {
+		// Who is refused is told all the same what was found, unless it is about another plan than the one that was named.
+		if report.PlanID != "" && !errors.Is(err, rolecatalog.ErrStale) {
 			if *format == "json" {
 				err = errors.Join(err, writeJSON(p.stdout, report))
 			} else {
@@ -90,6 +95,13 @@ func outcome(r *rolecatalog.ReconcileReport) error {
 			`"rollebro status" shows how that goes.`)}
 	}
 	return nil
+}
+
+// shortestID is how much of a plan's id must be given at least, in characters.
+const shortestID = 6
+
+func shortIDError(id string) error {
+	return advise(fmt.Errorf("%q is too short for the id of a plan", id), "Give at least its first %d characters; \"rollebro status\" lists the newest plans.", shortestID)
 }
 
 // shortID is as much of a plan's id as people need.
