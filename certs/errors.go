@@ -17,6 +17,7 @@ var (
 	ErrDamaged       = errors.New("the keystore is damaged")
 	ErrUnsupported   = errors.New("the keystore is written in a way that Rollebro cannot read")
 	ErrWrongPassword = errors.New("the password is wrong")
+	ErrNoPassword    = errors.New("no password is set, and the keystore does not open without one")
 	ErrPassword      = errors.New("the password cannot be read")
 	ErrNoKey         = errors.New("the keystore holds no private key")
 	ErrManyKeys      = errors.New("the keystore holds more than one private key")
@@ -55,6 +56,7 @@ var remedies = []struct {
 	{ErrDamaged, CodeDamaged, "Copy or download the keystore again, in binary mode. If it opens elsewhere, write it anew: " + reexport},
 	{ErrUnsupported, CodeUnsupported, "Write it anew with OpenSSL 3: " + reexport},
 	{ErrWrongPassword, CodeWrongPassword, "Use the password that was shown, once, when the certificate was made. If it is lost the certificate must be made again. A file damaged on the way looks the same."},
+	{ErrNoPassword, CodeWrongPassword, "Set rc.integrations.nemLogin.keystorePassword, or rc.integrations.nemLogin.keystorePasswordFile to a file that holds it; \"rollebro certs inspect\" takes --password-file too."},
 	{ErrPassword, CodePassword, "Check the file in rc.integrations.nemLogin.keystorePasswordFile."},
 	{ErrNoKey, CodeNoKey, "Use the .p12 file from the browser that made the key; a certificate or trust store without its key cannot identify the organisation."},
 	{ErrManyKeys, CodeManyKeys, "Keep one entry only: keytool -importkeystore -srckeystore OLD.p12 -srcalias ALIAS -destkeystore NEW.p12 -deststoretype PKCS12"},

@@ -182,6 +182,9 @@ func (c *container) decrypt(password string) (any, []*x509.Certificate, *Error) 
 		}
 		return key, certificates, nil
 	}
+	if password == "" {
+		return nil, nil, fail(ErrNoPassword, "", nil)
+	}
 	e := fail(ErrWrongPassword, "", nil)
 	if _, err := bmpPassword(password); err != nil {
 		e.Detail = err.Error()

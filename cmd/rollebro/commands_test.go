@@ -380,7 +380,7 @@ func TestCertsInspect(t *testing.T) {
 		code int
 		want string
 	}{
-		{"no password", settings{}, []string{keystore}, exitKeystore, "[wrong_password]"},
+		{"no password", settings{}, []string{keystore}, exitKeystore, "No password is set"},
 		{"other CVR", w.settings, []string{keystore, "--cvr", "12345678"}, exitKeystore, "[cvr_mismatch]"},
 		{"other environment", w.settings, []string{keystore, "--base-url", "https://services.nemlog-in.dk"}, exitKeystore, "[test_certificate]"},
 		{"wrong settings", w.with(setListen, "x"), []string{keystore}, exitOK, w.sim.CVR()},

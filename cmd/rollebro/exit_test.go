@@ -208,6 +208,7 @@ func TestExitKeystore(t *testing.T) {
 		{"missing", w.with(setKeystore, "/none/k.p12"), "rollebro: keystore /none/k.p12: there is no such file\n  Check the path"},
 		{"not one", w.with(setKeystore, w.file("users.csv")), "it is not a PKCS#12 keystore"},
 		{"wrong password", w.with("RC_INTEGRATIONS_NEMLOGIN_KEYSTOREPASSWORDFILE", w.file("ca.pem")), "the password is wrong"},
+		{"no password", w.with("RC_INTEGRATIONS_NEMLOGIN_KEYSTOREPASSWORD", "", "RC_INTEGRATIONS_NEMLOGIN_KEYSTOREPASSWORDFILE", ""), "no password is set"},
 		{"another organisation's", w.with(setCVR, "12345678"), "belongs to CVR " + w.sim.CVR()},
 		{"of the test environment", w.with(setBaseURL, "https://services.nemlog-in.dk"), "test"},
 	} {
