@@ -237,6 +237,9 @@ func (c *container) explain(err error, password string) *Error {
 		return fail(ErrUnsupported, "its encrypted part is in BER", nil)
 	case !c.hasMAC:
 		// Nothing but the decrypted text shows whether the password was right, and this text makes no sense.
+		if password == "" {
+			return fail(ErrNoPassword, "", nil)
+		}
 		return fail(ErrWrongPassword, "", nil)
 	case errors.Is(err, pkcs12.ErrDecryption), strings.HasPrefix(text, "error decrypting"), strings.HasPrefix(text, "error unmarshaling decrypted"):
 		e := fail(ErrWrongPassword, "the file opens with it, but the key inside does not", nil)

@@ -257,7 +257,7 @@ func TestLoadErrors(t *testing.T) {
 		"bare key":    {write(pkcs8), "", certs.ErrNotKeystore, certs.CodeNotKeystore, "private key without its certificate", "-inkey"},
 
 		"wrong password":  {"testdata/oces3.p12", "hemmelig-1", certs.ErrWrongPassword, certs.CodeWrongPassword, "password is wrong", "certificate was made"},
-		"no password":     {"testdata/oces3.p12", "", certs.ErrNoPassword, certs.CodeWrongPassword, "no password is set", "keystorePasswordFile"},
+		"no password":     {"testdata/oces3.p12", "", certs.ErrNoPassword, certs.CodeWrongPassword, "o password is set", "keystorePasswordFile"},
 		"line break":      {"testdata/oces3.p12", "rollebro\n", certs.ErrWrongPassword, certs.CodeWrongPassword, "blanks around", "line break"},
 		"quotation marks": {"testdata/oces3.p12", `"rollebro"`, certs.ErrWrongPassword, certs.CodeWrongPassword, "quotation marks", "keystore opens without"},
 		"emoji":           {"testdata/oces3.p12", "rollebro\U0001F511", certs.ErrWrongPassword, certs.CodeWrongPassword, "emoji", "certificate was made"},

@@ -80,7 +80,7 @@ func TestNewSourceFailsWithoutAKeystore(t *testing.T) {
 		t.Errorf("missing file: %v", err)
 	}
 	put(t, path, newIssuer(t).keystore("first", "secret"))
-	if _, err := NewSource(SourceOptions{Path: path}); !errors.Is(err, ErrWrongPassword) {
+	if _, err := NewSource(SourceOptions{Path: path}); !errors.Is(err, ErrNoPassword) {
 		t.Errorf("no password: %v", err)
 	}
 	gone := errors.New("no password file")
