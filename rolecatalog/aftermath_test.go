@@ -216,3 +216,18 @@ func TestShrunkenCatalogueIsTheGuardOfThatName(t *testing.T) {
 		t.Errorf("with a shrunken catalogue the guard is %+v", g)
 	}
 }
+
+func TestReadingEverybodyInADryRunEmptiesTheWorkListToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dryRun)
+	ids := w.roles(1)
+	w.person("anne")
+	w.importAll()
+	w.assign("anne", w.jobFunctionRole("Rolle", rolecatalog.ScopeRule{SystemRoleID: w.systemRole(ids[0]).ID, ScopeType: "Cvr"}))
+	if report := w.reconcile(); report.Plan.Counts.Add != 1 {
+		t.Errorf("the plan has %+v", report.Plan.Counts)
+	}
+	if all, _, err := w.store.WorkBacklog(w.ctx, cvr); err != nil || all != 0 {
+		t.Errorf("%d people wait (%v)", all, err)
+	}
+}

@@ -212,6 +212,9 @@ func (b *Bridge) reconcile(ctx context.Context, sel Selection, o ReconcileOption
 		return report, b.refuseStale(ctx, expect, p, o)
 	}
 	apply, err := b.decide(ctx, s, p, &report, o)
+	if err == nil && b.o.DryRun {
+		err = s.takeOff(ctx, listed, &report) // there is no more to be done for them in a dry run
+	}
 	if err != nil || !apply {
 		return report, err
 	}

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -161,6 +163,9 @@ func TestTwoTerminals(t *testing.T) {
 				t.Errorf("/manage/health: %d %s", code, body)
 			}
 			second.with(setListen, addr).do(t, dir, exitOK, "healthcheck")
+			if mb := residentMB(t, service.cmd.Process.Pid); mb > 60 {
+				t.Errorf("the idle service takes %d MB of memory, which should be less than 60", mb)
+			}
 
 			// Somebody gives a role in MitID Erhverv's own pages; dry run shows it, and the real run takes it away.
 			state := func() simulator.State {
@@ -200,6 +205,22 @@ func TestTwoTerminals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// residentMB is how much memory a process has in use, in MB.
+func residentMB(t *testing.T, pid int) int {
+	t.Helper()
+	for line := range strings.Lines(readFile(t, fmt.Sprintf("/proc/%d/status", pid))) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kb / 1000
+		}
+	}
+	t.Fatal("the memory of the process is not told")
+	return 0
 }
 
 // post sends JSON and fails the test unless it is taken.
