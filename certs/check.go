@@ -279,4 +279,9 @@ func inDays(n int) string {
 }
 
 // moment writes a time with its zone, in UTC, as certificates have it.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+func moment(t time.Time) string {
+	if loc, err := time.LoadLocation("Europe/Copenhagen"); err == nil { // the people who read it live there
+		t = t.In(loc)
+	}
+	return t.Format("2006-01-02 15:04 MST")
+}

@@ -78,16 +78,16 @@ func TestCheck(t *testing.T) {
 		"14 days left":               {leaf: ends(14 * day), want: soon(14, "14 days")},
 		"7 days left":                {leaf: ends(7 * day), want: soon(7, "7 days")},
 		"2 days left":                {leaf: ends(2 * day), want: soon(7, "2 days")},
-		"1 day left":                 {leaf: ends(day), want: soon(1, "1 day, on 2026-06-02 12:00 UTC")},
+		"1 day left":                 {leaf: ends(day), want: soon(1, "1 day, on 2026-06-02 14:00 CEST")},
 		"a second left":              {leaf: ends(time.Second), want: soon(1, "1 day")},
 		"other warning days":         {leaf: ends(80 * day), check: certs.CheckOptions{WarnDays: []int{10, 90}}, want: soon(90, "80 days")},
 		"expired": {
 			leaf: ends(-time.Second),
-			want: &finding{certs.CodeExpired, certs.SeverityError, 0, "expired on 2026-06-01 11:59 UTC", "without a restart"},
+			want: &finding{certs.CodeExpired, certs.SeverityError, 0, "expired on 2026-06-01 13:59 CEST", "without a restart"},
 		},
 		"not yet valid": {
 			leaf: certstest.LeafOptions{NotBefore: now.Add(time.Hour)},
-			want: &finding{certs.CodeNotYetValid, certs.SeverityError, 0, "valid from 2026-06-01 13:00 UTC", "clock, which says 2026-06-01 12:00 UTC"},
+			want: &finding{certs.CodeNotYetValid, certs.SeverityError, 0, "valid from 2026-06-01 15:00 CEST", "clock, which says 2026-06-01 14:00 CEST"},
 		},
 		"another CVR": {
 			leaf: certstest.LeafOptions{CVR: "11111111", Organisation: "Nabokommunen"}, check: certs.CheckOptions{CVR: "22222222"},
@@ -120,7 +120,7 @@ func TestCheck(t *testing.T) {
 		},
 		"issuer to come": {
 			authority: certstest.AuthorityOptions{NotBefore: now.Add(time.Hour)},
-			want:      &finding{certs.CodeIssuerNotValid, certs.SeverityError, 0, "valid from 2026-06-01 13:00 UTC", "present certificate"},
+			want:      &finding{certs.CodeIssuerNotValid, certs.SeverityError, 0, "valid from 2026-06-01 15:00 CEST", "present certificate"},
 		},
 		"issuer ends first": {
 			authority: certstest.AuthorityOptions{NotAfter: now.Add(200 * day)},
@@ -291,7 +291,7 @@ CVR           90000001
 UUID          5a7c1e0e-7b1d-4c57-9a53-0d8f4c1b6f11
 Kind          organisation or system (OCES3)
 Environment   test
-Valid         2024-06-01 12:00 UTC to 2046-06-01 12:00 UTC
+Valid         2024-06-01 14:00 CEST to 2046-06-01 14:00 CEST
 Key           RSA 3072
 Serial        5e
 SHA-256       cafe

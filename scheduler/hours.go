@@ -114,6 +114,14 @@ func Missed(cron string, last, now time.Time) (bool, error) {
 	return !next.IsZero() && !next.After(now), nil
 }
 
+// wallClock writes a time as the people who read it have it on the wall.
+func wallClock(t time.Time) string {
+	if loc, err := time.LoadLocation(Zone); err == nil {
+		t = t.In(loc)
+	}
+	return t.Format("2006-01-02 15:04:05 MST")
+}
+
 func everyDay(field string) bool { return field == "*" || field == "?" }
 
 // cronReason is what the parser found wrong, without the names of the libraries it went through.

@@ -27,7 +27,7 @@ func (s *Scheduler) enqueue(name string, req request) (*request, error) {
 	case !s.started:
 		return nil, ErrNotStarted
 	case req.trigger == TriggerSchedule && st.running != nil:
-		return nil, fmt.Errorf("%s is still running since %s", name, st.running.StartedAt.Format(time.RFC3339))
+		return nil, fmt.Errorf("%s is still running since %s", name, wallClock(st.running.StartedAt))
 	case st.pending != nil:
 		// Somebody who waits, or insists, makes it sure.
 		st.pending.leave = st.pending.leave && req.leave

@@ -35,7 +35,7 @@ type HeldError struct{ Lease Lease }
 // Error names the holder and until when it holds the lease if it is not heard of again.
 func (e *HeldError) Error() string {
 	return fmt.Sprintf("%v: %s has held %q since %s, until %s unless it renews it", ErrHeld, e.Lease.Owner, e.Lease.Name,
-		e.Lease.AcquiredAt.Format(time.RFC3339), e.Lease.ExpiresAt.Format(time.RFC3339))
+		wallClock(e.Lease.AcquiredAt), wallClock(e.Lease.ExpiresAt))
 }
 
 // Unwrap makes it an ErrHeld.

@@ -45,6 +45,9 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// wallClock is a time of the day in Denmark.
+var wallClock = regexp.MustCompile(`\d\d:\d\d:\d\d CES?T`)
+
 func TestFromUsersToApply(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 20)
@@ -76,8 +79,12 @@ func TestFromUsersToApply(t *testing.T) {
 		t.Fatalf("the plan has %+v", doc.Counts)
 	}
 	for _, format := range []string{"text", "csv", "markdown", "html"} {
-		if r := w.must(t, exitOK, "plan", "-o", format, "--verbose"); !strings.Contains(r.out, who.UUID) {
+		r := w.must(t, exitOK, "plan", "-o", format, "--verbose")
+		if !strings.Contains(r.out, who.UUID) {
 			t.Errorf("%s does not name %s", format, who.UUID)
+		}
+		if made := wallClock.MatchString(r.out); made != (format != "csv") {
+			t.Errorf("%s says when it was made by the wall: %t", format, made)
 		}
 	}
 	if n := len(w.writes()); n != 0 {

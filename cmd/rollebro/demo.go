@@ -192,7 +192,7 @@ func (t *tour) run(ctx context.Context) error {
 func (t *tour) meet(ctx context.Context) error {
 	t.title("Keystore and users")
 	d := t.app.keystore.Current().Describe()
-	t.say("Certificate of %s, CVR %s, valid until %s.", d.Organisation, d.CVR, d.NotAfter.Format(time.DateOnly))
+	t.say("Certificate of %s, CVR %s, valid until %s.", d.Organisation, d.CVR, rolecatalog.Day(d.NotAfter))
 	data, err := os.ReadFile(filepath.Join(t.dir, "users.csv"))
 	if err != nil {
 		return fmt.Errorf("reading the users: %w", err)

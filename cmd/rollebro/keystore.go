@@ -9,6 +9,7 @@ import (
 
 	"github.com/rollebro/rollebro/certs"
 	"github.com/rollebro/rollebro/cmd/rollebro/config"
+	"github.com/rollebro/rollebro/rolecatalog"
 )
 
 // keystore is the organisation's certificate, checked for what it is used for.
@@ -112,5 +113,5 @@ func (k *keystore) logFindings(log logrus.FieldLogger) {
 
 // ends tells when the certificate ends, for people.
 func (k *keystore) ends() string {
-	return k.Current().Describe().NotAfter.UTC().Format(time.DateOnly)
+	return rolecatalog.Day(k.Current().Describe().NotAfter)
 }

@@ -15,7 +15,7 @@ func (p *program) planCommand() *cobra.Command {
 	var (
 		user     string
 		detailed bool
-		opts     plan.RenderOptions
+		opts     = plan.RenderOptions{Location: rolecatalog.Copenhagen()}
 	)
 	cmd := &cobra.Command{
 		Use:   "plan",

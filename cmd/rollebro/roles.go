@@ -2,7 +2,6 @@ package main
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,7 +70,7 @@ func (p *program) writeRoles(lists *roleLists) error {
 	for _, r := range lists.SystemRoles {
 		withdrawn := ""
 		if r.WithdrawnAt != nil {
-			withdrawn = "withdrawn " + r.WithdrawnAt.Format(time.DateOnly)
+			withdrawn = "withdrawn " + rolecatalog.Day(*r.WithdrawnAt)
 		}
 		rows = append(rows, []string{r.Name, r.UUID, strconv.Itoa(r.Grants), withdrawn})
 	}

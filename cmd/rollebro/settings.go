@@ -10,6 +10,7 @@ import (
 
 	"github.com/rollebro/rollebro/certs"
 	"github.com/rollebro/rollebro/cmd/rollebro/config"
+	"github.com/rollebro/rollebro/rolecatalog"
 )
 
 func (p *program) configCommand() *cobra.Command {
@@ -126,7 +127,7 @@ func (p *program) checkKeystore(c *config.Config) ([]checked, error) {
 		certs.CheckOptions{BaseURL: c.NemLogin.BaseURL, CVR: c.CVR, Now: p.now()})
 	var results []checked
 	if d := report.Description; d != nil {
-		results = append(results, checked{Check: "keystore", OK: true, Text: fmt.Sprintf("%s, CVR %s, until %s", d.Name, d.CVR, d.NotAfter.UTC().Format("2006-01-02"))})
+		results = append(results, checked{Check: "keystore", OK: true, Text: fmt.Sprintf("%s, CVR %s, until %s", d.Name, d.CVR, rolecatalog.Day(d.NotAfter))})
 	}
 	for _, f := range report.Findings {
 		results = append(results, checked{Check: "keystore", OK: f.Severity != certs.SeverityError, Text: f.Message, Remedy: f.Remedy})

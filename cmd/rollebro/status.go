@@ -130,7 +130,7 @@ func (s *bridgeStatus) write(w io.Writer) error {
 	}
 	certificate := "not set up"
 	if c := s.Certificate; c != nil && c.Usable {
-		certificate = "in order, until " + c.NotAfter.UTC().Format(time.DateOnly)
+		certificate = "in order, until " + rolecatalog.Day(c.NotAfter)
 	} else if c != nil {
 		certificate = "CANNOT BE USED"
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -27,7 +28,9 @@ func Formats() []string {
 // RenderOptions choose what is written for people.
 type RenderOptions struct {
 	Verbose bool // every grant on which both sides agree, too, and not only how many; JSON and CSV have them always
-	BOM     bool // CSV: begin with a byte order mark, by which Excel knows that the file is UTF-8
+	// Location is the time zone of the times; nil is UTC. JSON has them in UTC always.
+	Location *time.Location
+	BOM      bool // CSV: begin with a byte order mark, by which Excel knows that the file is UTF-8
 }
 
 // Write writes the plan in one of the Formats, as a stream.
@@ -189,11 +192,37 @@ func (p *Plan) who() string {
 	return printable(p.Selection)
 }
 
-func (p *Plan) made() string {
+// people are the groups of changes in the order in which people look somebody up: by user id, and last the identities that
+// belong to no user.
+func (p *Plan) people() []UserChanges {
+	return slices.SortedStableFunc(p.Users(), func(a, b UserChanges) int { return compareUsers(a.User, b.User) })
+}
+
+// notRead are the identities that were not read, in the same order.
+func (p *Plan) notRead() []Unread {
+	return slices.SortedStableFunc(slices.Values(p.Unread), func(a, b Unread) int { return compareUsers(a.User, b.User) })
+}
+
+func compareUsers(a, b string) int {
+	if (a == "") != (b == "") {
+		return -strings.Compare(a, b)
+	}
+	return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
+}
+
+// made is when the plan was made, for people.
+func (o RenderOptions) made(p *Plan) string {
 	if p.CreatedAt.IsZero() {
 		return ""
 	}
-	return p.CreatedAt.UTC().Format(time.RFC3339)
+	return p.CreatedAt.In(o.location()).Format("2006-01-02 15:04:05 MST")
+}
+
+func (o RenderOptions) location() *time.Location {
+	if o.Location == nil {
+		return time.UTC
+	}
+	return o.Location
 }
 
 // sides say in words what was compared.

@@ -14,7 +14,6 @@ var htmlSource string
 var htmlTemplate = template.Must(template.New("plan").Funcs(template.FuncMap{
 	"printable": printable,
 	"sides":     func(p *Plan) []string { s, t := p.sides(); return []string{s, t} },
-	"made":      (*Plan).made,
 	"who":       (*Plan).who,
 	"verdict":   GuardResult.verdict,
 	"unread":    Unread.text,
@@ -33,7 +32,10 @@ func renderHTML(w io.Writer, p *Plan, opts RenderOptions) error {
 	page := struct {
 		*Plan
 		Verbose bool
-	}{p, opts.Verbose}
+		Made    string
+		People  []UserChanges
+		NotRead []Unread
+	}{p, opts.Verbose, opts.made(p), p.people(), p.notRead()}
 	if err := htmlTemplate.Execute(out, page); err != nil {
 		return fmt.Errorf("writing the plan as HTML: %w", err)
 	}

@@ -9,7 +9,7 @@ func renderMarkdown(out *printer, p *Plan, opts RenderOptions) {
 	out.print("# Plan for CVR ", markdown(p.CVR), "\n\n", p.Summary(), "\n\n")
 	source, target := p.sides()
 	out.print("- Plan: `", p.ID, "`\n- Selection: ", markdown(p.who()), "\n")
-	if made := p.made(); made != "" {
+	if made := opts.made(p); made != "" {
 		out.print("- Made: ", made, "\n")
 	}
 	out.print("- Catalogue: ", source, "\n- MitID Erhverv: ", target, "\n")
@@ -21,12 +21,12 @@ func renderMarkdown(out *printer, p *Plan, opts RenderOptions) {
 	if len(p.Unread) > 0 {
 		out.print("\n## Not read\n\n| User | Name | Identity | Why |\n|---|---|---|---|\n")
 	}
-	for _, u := range p.Unread {
+	for _, u := range p.notRead() {
 		out.print("| ", markdown(u.User), " | ", markdown(u.Name), " | ", markdown(u.Identity), " | ", markdown(u.text()), " |\n")
 	}
 
-	matching := 0
-	for u := range p.Users() {
+	people, matching := p.people(), 0
+	for _, u := range people {
 		lines := opts.lines(u)
 		if len(lines) == 0 {
 			matching++
@@ -42,7 +42,7 @@ func renderMarkdown(out *printer, p *Plan, opts RenderOptions) {
 		return
 	}
 	out.print("\n## Everything matches\n\n| User | Name | Identity | Grants |\n|---|---|---|---|\n")
-	for u := range p.Users() {
+	for _, u := range people {
 		if u.Matches() {
 			out.print("| ", markdown(u.User), " | ", markdown(u.Name), " | ", markdown(u.Identity), " | ", strconv.Itoa(len(u.Keeps)), " |\n")
 		}

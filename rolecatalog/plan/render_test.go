@@ -100,6 +100,59 @@ func TestWriteGolden(t *testing.T) {
 	}
 }
 
+// TestWriteInOrderOfUsers: people look a user up by his id, whatever the identity is called; those without one come last.
+func TestWriteInOrderOfUsers(t *testing.T) {
+	t.Parallel()
+	w, _ := parseWorld(t, `
+		3a-first  | read Cvr 12345678 | yes | no |
+		1b-second | read Cvr 12345678 | yes | no |
+		0c-none   | read Cvr 12345678 | no  | yes |
+		2d-third  | read Cvr 12345678 | yes | no |`)
+	for identity, user := range map[string]string{"3a-first": "Anna", "1b-second": "bo", "2d-third": "Carl", "0c-none": ""} {
+		w.user(identity).User = user
+	}
+	for identity, user := range map[string]string{"5e-late": "dan", "4f-later": "Eva"} {
+		w.state(identity, Failed, "down")
+		w.user(identity).User = user
+	}
+	p := w.compute(t)
+	for _, format := range []string{FormatText, FormatMarkdown, FormatHTML} {
+		var b bytes.Buffer
+		if err := Write(&b, p, format, RenderOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, names := range [][]string{{"3a-first", "1b-second", "2d-third", "0c-none"}, {"5e-late", "4f-later"}} {
+			at := 0
+			for _, name := range names {
+				i := strings.Index(b.String(), name)
+				if i < at {
+					t.Errorf("%s: %s is out of order in\n%s", format, name, b.String())
+				}
+				at = i
+			}
+		}
+	}
+}
+
+// TestWriteTimesInAZone: people read the time that is on their wall.
+func TestWriteTimesInAZone(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("Europe/Copenhagen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := samplePlan(t)
+	for _, format := range []string{FormatText, FormatMarkdown, FormatHTML} {
+		var b bytes.Buffer
+		if err := Write(&b, p, format, RenderOptions{Location: zone}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), "2026-03-04 06:06:07 CET") {
+			t.Errorf("%s doesn't say when the plan was made:\n%s", format, b.String())
+		}
+	}
+}
+
 // TestWriteIsHarmless: names come from outside, and none of them becomes markup, a formula or a terminal command.
 func TestWriteIsHarmless(t *testing.T) {
 	t.Parallel()

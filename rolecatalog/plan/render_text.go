@@ -7,14 +7,14 @@ import (
 
 func renderText(out *printer, p *Plan, opts RenderOptions) {
 	out.print("Plan ", p.ID, "\n", "CVR ", printable(p.CVR), ", ", p.who())
-	if made := p.made(); made != "" {
+	if made := opts.made(p); made != "" {
 		out.print(", made ", made)
 	}
 	source, target := p.sides()
 	out.print("\nCatalogue:     ", source, "\nMitID Erhverv: ", target, "\n")
 
 	open := true // an empty line before the next block
-	for u := range p.Users() {
+	for _, u := range p.people() {
 		lines := opts.lines(u)
 		if open || len(lines) > 0 {
 			out.print("\n")
@@ -34,7 +34,7 @@ func renderText(out *printer, p *Plan, opts RenderOptions) {
 	if len(p.Unread) > 0 {
 		out.print("\nNot read\n")
 	}
-	for _, u := range p.Unread {
+	for _, u := range p.notRead() {
 		out.print("  ! ", person(u.User, u.Name, u.Identity), ": ", u.text(), "\n")
 	}
 	out.print("\nGuards\n")
