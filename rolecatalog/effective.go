@@ -57,7 +57,7 @@ type effective struct {
 	roles      map[uint64]*roleGrants
 	byUser     map[uint64][]*Assignment
 	protected  map[string]bool
-	keepLocked bool // a locked user keeps his roles
+	keepLocked bool          // a locked user keeps his roles
 	newRoles   []*SystemRole // roles that came after some identity's adoption, by Since descending
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rollebro/rollebro/nemlogin/simulator"
 	"github.com/rollebro/rollebro/rolecatalog"
+	"github.com/rollebro/rollebro/rolecatalog/plan"
 )
 
 func TestRetryDelay(t *testing.T) {
@@ -167,5 +168,33 @@ func TestHousekeepKeepsWhatIsInUse(t *testing.T) {
 	}
 	if _, _, err := w.bridge.StoredPlan(w.ctx, blocked); err != nil {
 		t.Errorf("the plan that caused the quarantine: %v", err)
+	}
+}
+
+func TestRetryByHandTriesWhatHasGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := w.roles(1)
+	identity := w.person("anne")
+	w.importAll()
+	// A P-number that the organisation doesn't have is refused until somebody makes it good in MitID Erhverv.
+	w.assign("anne", w.jobFunctionRole("Rolle", rolecatalog.ScopeRule{SystemRoleID: w.systemRole(ids[0]).ID, ScopeType: "PU", Values: []string{"1000000099"}}))
+	for range 40 {
+		w.work()
+		w.clock.Add(24 * time.Hour)
+	}
+	if p := w.reconcile().Plan; !hasChange(p, plan.Skip, plan.NeedsPerson) {
+		t.Fatalf("after 40 days the write still doesn't need a person: %+v", p.Changes)
+	}
+	w.must(w.sim.AddPNumber("1000000099", "Ny enhed"))
+	user := w.row("anne").ID
+	n, err := w.bridge.Retry(w.ctx, user, "test")
+	if err != nil || n != 1 {
+		t.Errorf("%d writes are tried anew (%v), want 1", n, err)
+	}
+	w.work()
+	w.holds(identity, g(ids[0], "PU", "1000000099"))
+	if _, err := w.bridge.Retry(w.ctx, user+1000, "test"); !errors.Is(err, rolecatalog.ErrNotFound) {
+		t.Errorf("retrying nobody gives %v", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 func (p *program) usersCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "users", Short: "Load, list and explain users"}
-	cmd.AddCommand(p.usersLoadCommand(), p.usersListCommand(), p.usersShowCommand())
+	cmd.AddCommand(p.usersLoadCommand(), p.usersListCommand(), p.usersShowCommand(), p.usersRetryCommand())
 	return cmd
 }
 

@@ -64,3 +64,20 @@ func TestUsersShowNamesRolesAndReasons(t *testing.T) {
 		t.Errorf("it tells codes:\n%s", r.out)
 	}
 }
+
+func TestUsersRetry(t *testing.T) {
+	t.Parallel()
+	w := imported(t, 5)
+	r := w.must(t, exitOK, "users", "list", "--output", "json")
+	list := decode[[]struct{ UserID string }](t, r.out)
+	r = w.must(t, exitOK, "users", "retry", list[0].UserID)
+	if !strings.Contains(r.out, list[0].UserID+" is looked at again; 0 failed writes are tried anew.") {
+		t.Errorf("it says %q", r.out)
+	}
+	if r := w.must(t, exitOK, "users", "show", list[0].UserID, "--output", "json"); !strings.Contains(r.out, "tried again by hand") {
+		t.Errorf("the user isn't on the work list: %s", r.out)
+	}
+	if r := w.must(t, exitFailure, "users", "retry", "nobody"); !strings.Contains(r.err, `there is no user "nobody"`) {
+		t.Errorf("the error is %q", r.err)
+	}
+}
