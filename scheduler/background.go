@@ -172,7 +172,7 @@ func (q *queue) work(ctx context.Context) (again bool, at time.Time) {
 		return false, time.Time{}
 	}
 	q.ended = s.runner.Now()
-	if errors.Is(req.err, ErrHeld) || failedAsAWhole(req.run, req.err) {
+	if errors.Is(req.err, ErrHeld) || req.err != nil && failedAsAWhole(req.run, req.err) {
 		return false, time.Time{} // left to who holds the lease, or until retryAt
 	}
 	q.stalled(ctx, due, req.run)

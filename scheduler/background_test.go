@@ -270,6 +270,41 @@ func TestFailingQueueBacksOff(t *testing.T) {
 }
 
 // When nothing can be done, as while writing is blocked, the queue isn't asked again and again; new work is, within seconds.
+// When nobody of a run could be done the run has failed, and counts as such; but whose change comes next doesn't wait for
+// those, who have their own times.
+func TestChangeDoesNotWaitForThoseWhoFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, rec, p := newMemory(), newRecorder(t), newPeople()
+		var failing atomic.Bool
+		failing.Store(true)
+		opts := p.options(rec, nil)
+		opts.Jobs[0].Run = func(_ context.Context, r *scheduler.Run, _ scheduler.Progress) error {
+			done := p.work()
+			if failing.Load() {
+				for range done {
+					p.add(time.Now().Add(time.Minute)) // tried again later
+				}
+				r.Outcome, r.Error, done = scheduler.Failed, "ab12: no", 0
+			}
+			r.Counts = map[string]int{scheduler.CountDone: done}
+			return nil
+		}
+		s := start(t, m, opts)
+		p.mark()
+		pass(3*time.Minute + 30*time.Second)
+		if runs := m.of(scheduler.JobPeople); len(runs) != 4 || s.Status()[0].Failures != 4 || s.Status()[0].LastError != "ab12: no" {
+			t.Fatalf("%d runs: %+v", len(runs), s.Status()[0])
+		}
+		failing.Store(false)
+		p.mark()
+		pass(scheduler.DefaultPoll)
+		if p.left() != 1 || s.Status()[0].Failures != 0 {
+			t.Errorf("%d are left: %+v", p.left(), s.Status()[0])
+		}
+	})
+}
+
 func TestStalledQueueIsNotAHotLoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,7 +207,7 @@ func (s *Scheduler) fail(req *request, err error, regular time.Time, hasRegular 
 	st.failures++
 	st.attempt++
 	s.runner.Metrics.failuresInARow(st.job.Name, st.failures)
-	st.lastError = "failed"
+	st.lastError = cmp.Or(req.run.Error, "failed")
 	if err != nil {
 		st.lastError = bounded(err.Error())
 	}
@@ -218,6 +219,10 @@ func (s *Scheduler) fail(req *request, err error, regular time.Time, hasRegular 
 		st.retry.Stop()
 	}
 	st.retryAt = time.Time{}
+	queue := s.opts.Work != nil && s.opts.Work.Job == st.job.Name
+	if queue && err == nil {
+		return // each person of the queue has a next try, and nobody else has to wait for it
+	}
 	if s.opts.Disabled || !st.job.Retry {
 		log.Warn("the job is not tried again by itself")
 		return
@@ -230,8 +235,8 @@ func (s *Scheduler) fail(req *request, err error, regular time.Time, hasRegular 
 	}
 	st.retryAt = at
 	log.WithField("next", at).Warn("the job is tried again")
-	if s.opts.Work != nil && s.opts.Work.Job == st.job.Name {
-		return // the queue comes back to it
+	if queue {
+		return // it comes back to it
 	}
 	name, failed := st.job.Name, s.runner.Now()
 	st.retry = time.AfterFunc(delay, func() {

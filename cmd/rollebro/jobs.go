@@ -130,6 +130,9 @@ func (a *app) peopleJob() scheduler.Job {
 		record(r, &report.ReconcileReport)
 		r.Counts[scheduler.CountDone] = report.Done
 		r.Counts["left"] = report.Failed
+		if report.Failed > 0 && report.Done+report.Added+report.Removed == 0 && r.Outcome != scheduler.Blocked {
+			r.Outcome = scheduler.Failed // nothing at all worked, for anybody
+		}
 		return err
 	})
 	job.Urgent, job.Retry = true, true

@@ -2,10 +2,13 @@ package main
 
 import (
 	"io"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollebro/rollebro/nemlogin/simulator"
 	"github.com/rollebro/rollebro/scheduler"
 )
 
@@ -131,5 +134,42 @@ func TestServeWithoutHoursMakesUpForNothing(t *testing.T) {
 	}
 	if strings.Contains(b.output(), "job begins") {
 		t.Errorf("something ran:\n%s", b.output())
+	}
+}
+
+// A run of the queue in which nothing worked for anybody has failed; with one for whom it did, it is done in part.
+func TestPeopleJobThatFailsForAll(t *testing.T) {
+	t.Parallel()
+	w := imported(t, 5)
+	now := time.Now()
+	a := w.opened(t, needsMitID, func() time.Time { return now })
+	if _, err := a.runner.Run(t.Context(), a.peopleJob(), scheduler.TriggerChange, nil); err != nil { // who was loaded is looked at once
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, who := range w.sim.State().Identities[:2] {
+		full, _ := w.sim.Identity(who.UUID)
+		rows = append(rows, full.UserID+",,"+who.UUID+",1")
+	}
+	w.feed(t, "userId,name,nemloginUuid,disabled\n"+strings.Join(rows, "\n")+"\n", "users", "load", "-")
+	refused := func(identities ...string) func(simulator.Request) simulator.Action {
+		return func(r simulator.Request) simulator.Action {
+			if slices.Contains(identities, r.Identity) {
+				return simulator.Action{Status: http.StatusBadRequest, Body: "no"}
+			}
+			return simulator.Action{}
+		}
+	}
+	one, other := w.sim.State().Identities[0].UUID, w.sim.State().Identities[1].UUID
+	for _, test := range []struct {
+		refused []string
+		want    scheduler.Outcome
+	}{{[]string{one, other}, scheduler.Failed}, {[]string{one}, scheduler.Partly}, {[]string{one}, scheduler.Failed}, {nil, scheduler.OK}} {
+		now = now.Add(2 * time.Hour) // whoever failed is due again
+		w.sim.OnRequest(refused(test.refused...))
+		run, err := a.runner.Run(t.Context(), a.peopleJob(), scheduler.TriggerChange, nil)
+		if err != nil || run.Outcome != test.want {
+			t.Errorf("with %d refused: %s (%s), %v; want %s", len(test.refused), run.Outcome, run.Error, err, test.want)
+		}
 	}
 }
