@@ -131,15 +131,15 @@ func writeReconcile(w io.Writer, r *rolecatalog.ReconcileReport) {
 		fmt.Fprintln(w)
 	}
 	for _, part := range []struct {
-		n    int
-		text string
+		n         int
+		one, many string
 	}{
-		{r.Failed, "writes failed, or how they went is not known"},
-		{r.Held, "removals held back, because something that belongs with them failed"},
-		{r.ReadFailed, "identities could not be read"},
+		{r.Failed, "write failed, or how it went is not known", "writes failed, or how they went is not known"},
+		{r.Held, "removal held back, because something that belongs with it failed", "removals held back, because something that belongs with them failed"},
+		{r.ReadFailed, "identity could not be read", "identities could not be read"},
 	} {
 		if part.n > 0 {
-			fmt.Fprintf(w, "  %d %s\n", part.n, part.text)
+			fmt.Fprintf(w, "  %s\n", counted(part.n, part.one, part.many))
 		}
 	}
 	writeFailures(w, r.Failures)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"runtime/debug"
 	"strings"
 
@@ -150,10 +152,24 @@ func adviceFor(err error) string {
 	case errors.Is(err, store.ErrNoKey):
 		return "Set rc.database.keyFile to a file that only Rollebro can read; it is created if it is not there."
 	}
-	if nemlogin.ClassOf(err) == nemlogin.ClassAuth {
+	if distrusted(err) {
 		return `Check the certificate with "rollebro certs inspect", and that it has the right "Adgang til IdM services i MitID Erhverv".`
 	}
 	return ""
+}
+
+// distrusted reports whether MitID Erhverv refuses the organisation's certificate. When it is the server's own that is not
+// trusted, or nothing is found at its address, looking at the keystore leads nowhere; the error says then what does.
+func distrusted(err error) bool {
+	if nemlogin.ClassOf(err) != nemlogin.ClassAuth {
+		return false
+	}
+	failed, ok := errors.AsType[*nemlogin.Error](err)
+	if !ok || failed.Status != 0 {
+		return !ok || failed.Status != http.StatusNotFound
+	}
+	alert, ok := errors.AsType[*net.OpError](failed)
+	return ok && alert.Op == "remote error"
 }
 
 // report prints an error for people, in a line or two, and returns the exit code.

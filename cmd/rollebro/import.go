@@ -63,15 +63,18 @@ func writeImport(w io.Writer, r *rolecatalog.ImportReport) {
 	fmt.Fprintf(w, "Imported %d of %s: %s made, %s\n", r.Adopted, counted(r.Candidates, "identity", "identities"),
 		counted(r.Roles, "job function role", "job function roles"), counted(r.Assignments, "assignment", "assignments"))
 	for _, part := range []struct {
-		n    int
-		text string
+		n         int
+		one, many string
 	}{
-		{r.Gone, "not known at MitID Erhverv"},
-		{r.Conflicts, "with a NemLogin UUID that two users have; nothing is written to them"},
-		{r.Unmanaged, "grants left alone, because their role, CVR number or scope type is not managed here"},
+		{r.Gone, "not known at MitID Erhverv", "not known at MitID Erhverv"},
+		{r.Conflicts, "with a NemLogin UUID that two users have; nothing is written to it", "with a NemLogin UUID that two users have; nothing is written to them"},
+		{
+			r.Unmanaged, "grant left alone, because its role, CVR number or scope type is not managed here",
+			"grants left alone, because their role, CVR number or scope type is not managed here",
+		},
 	} {
 		if part.n > 0 {
-			fmt.Fprintf(w, "  %d %s\n", part.n, part.text)
+			fmt.Fprintf(w, "  %s\n", counted(part.n, part.one, part.many))
 		}
 	}
 	writeFailures(w, r.Failures)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"slices"
 	"time"
 
@@ -87,6 +88,10 @@ func (k *keystore) usable() error {
 	}
 	return nil
 }
+
+// inOrder returns why a person must look at the keystore, or nil: it must not be used, or its file has been replaced by one
+// that could not be taken up, with which the service would not start again.
+func (k *keystore) inOrder() error { return errors.Join(k.usable(), k.LastError()) }
 
 // certificate is what the client presents, as long as the keystore is usable.
 func (k *keystore) certificate() (*tls.Certificate, error) {

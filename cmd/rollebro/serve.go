@@ -138,7 +138,7 @@ func (s *service) options() web.Options {
 	if s.keystore != nil {
 		// Not critical: the pages that say what is wrong must be reached.
 		checks = append(checks,
-			web.Check{Name: "keystore", Func: func(context.Context) error { return errors.Join(s.keystore.usable(), s.keystore.LastError()) }},
+			web.Check{Name: "keystore", Func: func(context.Context) error { return s.keystore.inOrder() }},
 			web.Check{Name: "bridge", Func: s.checkBridge},
 		)
 	}
@@ -196,7 +196,7 @@ const collectTime = 3 * time.Second
 
 var (
 	descCertificate = prometheus.NewDesc("rollebro_certificate_not_after_timestamp_seconds", "When the organisation's certificate ends, in seconds since 1970.", nil, nil)
-	descUsable      = prometheus.NewDesc("rollebro_keystore_usable", "1 while the keystore can be used.", nil, nil)
+	descUsable      = prometheus.NewDesc("rollebro_keystore_usable", "1 while the keystore can be used, and its file too if it has been replaced.", nil, nil)
 	descDryRun      = prometheus.NewDesc("rollebro_dry_run", "1 while nothing is written to MitID Erhverv.", nil, nil)
 	descQuarantine  = prometheus.NewDesc("rollebro_quarantine", "1 while the bridge writes nothing until a person approves or a clean plan comes.", nil, nil)
 	descBacklog     = prometheus.NewDesc("rollebro_backlog", "People waiting to be looked at.", []string{"state"}, nil)
@@ -224,7 +224,7 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	flag(descDryRun, c.config.NemLogin.UserDryRunOnly)
 	if c.keystore != nil {
 		gauge(descCertificate, float64(c.keystore.Current().Describe().NotAfter.Unix()))
-		flag(descUsable, c.keystore.usable() == nil)
+		flag(descUsable, c.keystore.inOrder() == nil)
 	}
 	if c.bridge == nil {
 		return

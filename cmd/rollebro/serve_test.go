@@ -131,6 +131,16 @@ func TestServeWithExpiredCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.await(t, "90000002")
+	// The status of another process and the metrics of this one agree.
+	if _, metrics := get(t, "http://"+addr+"/metrics"); !strings.Contains(metrics, "\nrollebro_keystore_usable 0\n") {
+		t.Error("the metrics don't tell that the file cannot be used")
+	}
+	if _, body := get(t, "http://"+addr+"/api/status"); !strings.Contains(body, `"usable":false`) {
+		t.Errorf("the status doesn't tell that the file cannot be used: %s", body)
+	}
+	if r := w.must(t, exitOK, "status"); !strings.Contains(r.out, "CANNOT BE USED") {
+		t.Errorf("the command says %q", r.out)
+	}
 	if code := b.stop(t); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
@@ -276,7 +286,8 @@ func TestRootCertificates(t *testing.T) {
 	if _, err := rootCertificates(w.file("users.csv")); err == nil {
 		t.Error("a file without certificates was taken")
 	}
-	if r := w.with(setRoots, "").must(t, exitFailure, "import"); !strings.Contains(r.err, "certificate") {
+	r := w.with(setRoots, "").must(t, exitFailure, "import")
+	if !strings.Contains(r.err, "rc.integrations.nemLogin.rootCertificates") || strings.Contains(r.err, "certs inspect") {
 		t.Errorf("without the roots: %q", r.err)
 	}
 }

@@ -108,7 +108,7 @@ func (a *app) certificateStatus() *certificateStatus {
 			return &certificateStatus{Problems: []string{err.Error()}}
 		}
 	}
-	st := &certificateStatus{Usable: k.usable() == nil, NotAfter: k.Current().Describe().NotAfter}
+	st := &certificateStatus{Usable: k.inOrder() == nil, NotAfter: k.Current().Describe().NotAfter}
 	for _, f := range k.findings() {
 		st.Problems = append(st.Problems, f.Message)
 	}

@@ -279,17 +279,22 @@ func assignmentRows(list []rolecatalog.AssignmentRow) [][]string {
 	rows := make([][]string, 0, len(list))
 	for i := range list {
 		a := &list[i]
-		values := make([]string, len(a.Values))
-		for j, v := range a.Values {
-			values[j] = v.ScopeType + " " + v.Value
-		}
 		to := a.StopDate
 		if a.EndedAt != nil {
 			to = "ended " + moment(a.EndedAt)
 		}
-		rows = append(rows, []string{a.RoleName, a.StartDate, to, strings.Join(values, ", "), a.AssignedBy})
+		rows = append(rows, []string{a.RoleName, a.StartDate, to, valuesText(a.Values), a.AssignedBy})
 	}
 	return rows
+}
+
+// valuesText lists the numbers of an assignment.
+func valuesText(list []rolecatalog.AssignmentValue) string {
+	values := make([]string, len(list))
+	for i, v := range list {
+		values[i] = v.ScopeType + " " + v.Value
+	}
+	return strings.Join(values, ", ")
 }
 
 // signs show what a change does, as in a plan.
