@@ -27,8 +27,9 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the service",
 		Long: `Runs the service until it is stopped: brings the database up to date, reads in what is
-missing, and then does its jobs by the clock: the catalogue at 3, 10 and 14, everybody
-after 10, and single people within seconds of a change.
+missing, makes up for jobs that were broken off or whose hour passed without it, and
+then does its jobs by the clock: the catalogue at 3, 10 and 14, everybody after 10, and
+single people within seconds of a change.
 
 It serves /healthz, /readyz, /manage/health, /metrics, /api/status, /openapi.yaml and the
 CoreData API, /api/coredata, at rc.web.listen.
