@@ -19,7 +19,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERS
 
 # Where goroutines meet. SQLite in pure Go is some ten times slower under the race
 # detector, so the rooms that only keep data are not among them.
-RACE_ROOMS := certs nemlogin rolecatalog accounts scheduler onboarding coredata organisation web
+RACE_ROOMS := apikeys certs nemlogin rolecatalog accounts scheduler onboarding coredata organisation web
 RACE_PKGS   = $(foreach room,$(wildcard $(RACE_ROOMS)),./$(room)/...)
 
 .PHONY: help
