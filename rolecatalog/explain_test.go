@@ -99,7 +99,7 @@ func TestStatusCountsAndCallsForPeople(t *testing.T) {
 	if st := status(); st.Backlog != 1 || st.Failing != 1 {
 		t.Errorf("after a turn of the work list: %+v", st)
 	}
-	for _, want := range []string{"belong to more than one user", "unknown at MitID Erhverv", "failed at the last try"} {
+	for _, want := range []string{"1 NemLogin UUID belongs to more than one user", "unknown at MitID Erhverv", "failed at the last try"} {
 		if !slices.ContainsFunc(status().Attention, func(s string) bool { return strings.Contains(s, want) }) {
 			t.Errorf("nobody is told that something is %q: %q", want, status().Attention)
 		}

@@ -157,8 +157,16 @@ func (st *Status) attend(tired int) {
 	say(s.QuarantineSince != nil && !st.released, "The bridge is in quarantine and writes nothing: %s Look at plan %s and approve it, or mend the source.", s.QuarantineReason, short(s.QuarantinePlan))
 	say(s.CatalogueError != "", "The catalogue was not refreshed: %s. Nothing is written meanwhile.", s.CatalogueError)
 	say(s.NumbersError != "", "The P- and SE-numbers were not all refreshed: %s.", s.NumbersError)
-	say(st.Conflicts > 0, "%d NemLogin UUIDs belong to more than one user; nothing is written to them.", st.Conflicts)
-	say(st.Gone > 0, "%d identities are unknown at MitID Erhverv.", st.Gone)
-	say(st.Failing > 0, "%d people failed at the last try and are tried again.", st.Failing)
-	say(tired > 0, "%d writes have failed for more than 28 days and are not tried any more.", tired)
+	say(st.Conflicts > 0, "%s to more than one user; nothing is written there.", number(st.Conflicts, "NemLogin UUID belongs", "NemLogin UUIDs belong"))
+	say(st.Gone > 0, "%s unknown at MitID Erhverv.", number(st.Gone, "identity is", "identities are"))
+	say(st.Failing > 0, "%s at the last try and will be tried again.", number(st.Failing, "person failed", "people failed"))
+	say(tired > 0, "%s failed for more than 28 days and will not be tried any more.", number(tired, "write has", "writes have"))
+}
+
+// number writes a number with its noun.
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

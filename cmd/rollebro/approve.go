@@ -27,6 +27,9 @@ The service carries the plan out at its next run; "rollebro apply PLAN-ID" does 
 		if by == "" || reason == "" {
 			return advise(errors.New("an approval needs a name and a reason"), "Give --by NAME and --reason TEXT.")
 		}
+		if len(args[0]) < shortestID {
+			return shortIDError(args[0])
+		}
 		a, err := p.open(cmd.Context(), needsCatalogue)
 		if err != nil {
 			return err
