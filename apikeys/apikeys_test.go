@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +35,7 @@ type memory struct {
 	uses    []time.Time
 	err     error
 	useErr  error
+	busy    bool // nothing can be written
 }
 
 func (m *memory) CreateKey(_ context.Context, k *apikeys.Key) error {
@@ -71,7 +73,11 @@ func (m *memory) RevokeKey(_ context.Context, id uint64, at time.Time) error {
 	return nil
 }
 
-func (m *memory) UsedKey(_ context.Context, id uint64, at time.Time) error {
+func (m *memory) UsedKey(ctx context.Context, id uint64, at time.Time) error {
+	if m.busy {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.useErr != nil {
@@ -344,6 +350,33 @@ func TestChangedKeyIsUnknown(t *testing.T) {
 		_, err := guard.Authenticate(showing(t, "ApiKey", changed), apikeys.CoreData)
 		if (err == nil) != (changed == key) {
 			rt.Errorf("changed at %d: %v", at, err)
+		}
+	})
+}
+
+// A large load may keep the database from all other writing for many seconds; requests that only read don't wait for it.
+func TestUseIsNotWaitedForWhileTheDatabaseIsBusy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
+		m := &memory{busy: true}
+		key, kept := create(t, m, apikeys.Request{Role: apikeys.CoreData})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var log bytes.Buffer
+		logger := logrus.New()
+		logger.SetOutput(&log)
+		g := apikeys.Guard{Store: m, Logger: logger, Now: func() time.Time { return noon }}
+		begin := time.Now()
+		found, err := g.Authenticate(showing(t, apikeys.Header, key).WithContext(ctx), apikeys.CoreData)
+		if err != nil || found.ID != kept.ID || found.LastUsedAt != nil {
+			t.Errorf("%+v, %v", found, err)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("the request waited %v", took)
+		}
+		if log.Len() > 0 {
+			t.Errorf("the log says %s", &log)
 		}
 	})
 }

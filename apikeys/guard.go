@@ -14,8 +14,12 @@ import (
 // Header is the name of the header that carries the key. Clients spell it in any case.
 const Header = "ApiKey"
 
-// usageStep is how exactly the last use of a key is kept: a write per request would cost more than it tells.
-const usageStep = time.Hour
+const (
+	// usageStep is how exactly the last use of a key is kept: a write per request would cost more than it tells.
+	usageStep = time.Hour
+	// usageWait is how long a request waits for that: a large load may keep the database from all other writing meanwhile.
+	usageWait = 100 * time.Millisecond
+)
 
 // Guard tells whose request it is by the key that it shows. Nothing is remembered between requests, so that a revoked key ends at
 // once: finding a key is one look-up by a unique hash.
@@ -51,14 +55,17 @@ func (g *Guard) Authenticate(r *http.Request, role Role) (Key, error) {
 	return key, nil
 }
 
-// used keeps the hour of the last use. Failing to is no reason to turn the request away.
+// used keeps the hour of the last use. Failing to is no reason to turn the request away, nor is a busy database one to keep it
+// waiting: the next request tries again.
 func (g *Guard) used(ctx context.Context, key *Key, now time.Time) {
 	hour := now.UTC().Truncate(usageStep)
 	if key.LastUsedAt != nil && !key.LastUsedAt.Before(hour) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, usageWait)
+	defer cancel()
 	if err := g.Store.UsedKey(ctx, key.ID, hour); err != nil {
-		if g.Logger != nil {
+		if g.Logger != nil && ctx.Err() == nil {
 			g.Logger.WithError(err).WithField("key", key.ID).Warn("the last use of an API key could not be kept")
 		}
 		return
