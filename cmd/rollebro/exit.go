@@ -152,6 +152,12 @@ func adviceFor(err error) string {
 	case errors.Is(err, store.ErrNoKey):
 		return "Set rc.database.keyFile to a file that only Rollebro can read; it is created if it is not there."
 	}
+	if failed, ok := errors.AsType[*nemlogin.Error](err); ok && failed.Status == 0 && nemlogin.ClassOf(err) == nemlogin.ClassTransient {
+		return "Check rc.integrations.nemLogin.baseUrl, and that this machine may reach it; then try again."
+	}
+	if errors.Is(err, rolecatalog.ErrUnreachable) {
+		return "Try again later; the service does so by itself."
+	}
 	if distrusted(err) {
 		return `Check the certificate with "rollebro certs inspect", and that it has the right "Adgang til IdM services i MitID Erhverv".`
 	}

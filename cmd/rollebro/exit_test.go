@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollebro/rollebro/nemlogin"
 	"github.com/rollebro/rollebro/nemlogin/simulator"
+	"github.com/rollebro/rollebro/rolecatalog"
 	"github.com/rollebro/rollebro/scheduler"
 	"github.com/rollebro/rollebro/store"
 )
@@ -317,4 +319,16 @@ func (o *onWrite) Write(p []byte) (int, error) {
 		o.do = nil
 	}
 	return n, err
+}
+
+func TestAdviceWhenMitIDErhvervIsNotReached(t *testing.T) {
+	t.Parallel()
+	down := fmt.Errorf("signing in: %w", &nemlogin.Error{Class: nemlogin.ClassTransient, Err: errors.New("connection refused")})
+	if got := adviceFor(down); !strings.Contains(got, "baseUrl") {
+		t.Errorf("no connection: %q", got)
+	}
+	ill := fmt.Errorf("reading: %w: %w", rolecatalog.ErrUnreachable, &nemlogin.Error{Class: nemlogin.ClassTransient, Status: http.StatusServiceUnavailable})
+	if got := adviceFor(ill); !strings.Contains(got, "Try again later") {
+		t.Errorf("no service: %q", got)
+	}
 }
