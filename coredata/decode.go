@@ -42,6 +42,12 @@ func (e *elementError) Error() string {
 }
 func (e *elementError) Unwrap() error { return e.err }
 
+// brokenOffError says that the rest of a body didn't come: the client fell silent, or went away.
+type brokenOffError struct{ err error }
+
+func (e *brokenOffError) Error() string { return "reading the body: " + e.err.Error() }
+func (e *brokenOffError) Unwrap() error { return e.err }
+
 // decodeObject reads a JSON object token by token, so that what it holds in memory is what field keeps and not the body.
 // field is called for each key, in lower case, with the decoder standing before the value; it must read the value or return
 // false. A key that comes twice, in whatever case, comes twice to field as well: the last one wins. An error is a *Refusal
@@ -175,7 +181,7 @@ func refuseBody(err error, at int64) error {
 	case errors.As(err, &syntax):
 		return &Refusal{http.StatusBadRequest, fmt.Sprintf("Ugyldig JSON (%s)", where)}
 	}
-	return fmt.Errorf("reading the body: %w", err)
+	return &brokenOffError{err}
 }
 
 // utf8Reader passes on what it reads and fails at the first byte that isn't UTF-8: the decoder would put a replacement

@@ -193,6 +193,9 @@ func TestSlowBodies(t *testing.T) {
 			if len(calls) != 1 || calls[0].Success || calls[0].Status != http.StatusRequestTimeout {
 				t.Errorf("%+v", calls)
 			}
+			if log := w.log.String(); strings.Contains(log, "level=error") || !strings.Contains(log, "broke off") {
+				t.Errorf("the client's fault is no error of ours:\n%s", log)
+			}
 		})
 	}
 }

@@ -183,9 +183,12 @@ func (c *call) done(err error) (Outcome, error) {
 		log.Warnf("coredata: %s: %s", c.name, w)
 	}
 	var refusal *Refusal
+	var broken *brokenOffError
 	switch {
 	case errors.As(err, &refusal):
 		log.WithField("status", refusal.Status).Warnf("coredata: %s refused: %s", c.name, refusal.Text)
+	case errors.As(err, &broken):
+		log.WithError(err).Warnf("coredata: %s broke off; nothing was changed", c.name)
 	case err != nil:
 		log.WithError(err).Errorf("coredata: %s failed", c.name)
 	default:
