@@ -14,7 +14,7 @@ import (
 )
 
 // L8 on a real database: processes that want to write all the time get their turns, and never two at once.
-func TestLawOneWriterOnADatabase(t *testing.T) {
+func TestLawL8OneWriterOnADatabase(t *testing.T) {
 	t.Parallel()
 	db := storetest.SQLite(t)
 	const processes, turns = 3, 8

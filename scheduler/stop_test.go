@@ -268,7 +268,7 @@ func TestTwoProcessesRunAJobOncePerHour(t *testing.T) {
 }
 
 // L8: whatever happens to the database and to the processes, two of them never write at the same time.
-func TestLawOneWriter(t *testing.T) {
+func TestLawL8OneWriter(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		minutes := rapid.SliceOfN(rapid.SampledFrom([]string{"work", "down", "slow", "restart"}), 5, 20).Draw(rt, "minutes")
