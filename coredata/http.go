@@ -49,7 +49,7 @@ type HandlerOptions struct {
 	Authenticate func(*http.Request) (Caller, error)
 
 	MaxBody    int64         // bytes that one request may send
-	MaxLoading int64         // bytes of bodies that are loaded at the same time; further ones wait. Default, and at least: MaxBody
+	MaxLoading int64         // bytes of bodies that are loaded at the same time; further ones wait. At least MaxBody; default three times it, so that a slow body whose length is unknown holds nobody up
 	QueueTime  time.Duration // how long they wait for that at most
 	LoadTime   time.Duration // of one load, from the first byte of the body to the end
 	BodyTime   time.Duration // for the whole body
@@ -63,6 +63,8 @@ type HandlerOptions struct {
 // error and path, as clients know it from the original.
 func Handler(opts HandlerOptions) http.Handler {
 	defaultTo(&opts.MaxBody, DefaultMaxBody)
+	const bodies = 3
+	defaultTo(&opts.MaxLoading, bodies*opts.MaxBody)
 	opts.MaxLoading = max(opts.MaxLoading, opts.MaxBody)
 	defaultTo(&opts.QueueTime, DefaultQueueTime)
 	defaultTo(&opts.LoadTime, DefaultLoadTime)
