@@ -55,6 +55,9 @@ type Release struct {
 	UsedAt    *time.Time `json:"usedAt,omitempty"` // set by the load that it let through
 }
 
+// ReleaseHolds is how long a release waits for its load: one that was forgotten must not let a mistake through next year.
+const ReleaseHolds = 24 * time.Hour
+
 // Part says what of a tree a call needs.
 type Part uint
 
@@ -72,7 +75,7 @@ type Tree struct {
 	People  []*rolecatalog.User // by row id
 	Groups  []*Group            // by row id
 	Kombit  []KombitRole        // by user
-	Release *Release            // the oldest one that hasn't been used; nil: none
+	Release *Release            // the oldest one that hasn't been used and still holds; nil: none
 }
 
 // Changes is what a call changes in a tree. New people and groups have ID 0 and get theirs; later lists may point at them.

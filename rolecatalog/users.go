@@ -76,6 +76,9 @@ type userKey struct {
 	user   string
 }
 
+// HoldsCPR reports whether a text that is about to be kept for good has something in it that looks like a CPR number.
+func HoldsCPR(text string) bool { return cprInText.MatchString(text) }
+
 // LoadUsers creates and updates users; it deletes none. Either all rows are stored or, with RowErrors, none. Users whose
 // roles may change by it are put on the work list. A NemLogin UUID that two active users have is stored and reported: it is
 // a conflict, and nothing is written to that identity until it is solved.

@@ -206,7 +206,7 @@ func (r *treeReader) read(master uint64, parts coredata.Part) error {
 		}
 	}
 	var releases []coredata.Release
-	err = r.tx.Table("load_releases").Where("domain_id = ? AND used_at IS NULL", master).Order("id").Limit(1).Find(&releases).Error
+	err = r.tx.Table("load_releases").Where("domain_id = ? AND used_at IS NULL AND created_at > ?", master, r.s.now().Add(-coredata.ReleaseHolds)).Order("id").Limit(1).Find(&releases).Error
 	if err == nil && len(releases) > 0 {
 		r.Release = &releases[0]
 	}

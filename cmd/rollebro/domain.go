@@ -86,8 +86,8 @@ func (p *program) domainAllowCommand() *cobra.Command {
 		Short: "Let one load through that the guard against mass changes refuses",
 		Long: `A load that would lock or replace too many people of a domain is refused, with the
 figures. If they are right, this lets exactly one such load through: the next one of the
-domain or of one of its sub-domains. Loads that the guard has nothing against do not use
-it up. Name and reason go into the audit trail.`,
+domain or of one of its sub-domains, within 24 hours. Loads that the guard has nothing
+against do not use it up. Name and reason go into the audit trail.`,
 		Example: `  rollebro domain allow-next-load kommune.dk --by "Bodil Thorup" --reason "the school is closed, case 26-1234"`,
 		Args:    cobra.ExactArgs(1),
 	}
@@ -97,6 +97,9 @@ it up. Name and reason go into the audit trail.`,
 		by, reason = strings.TrimSpace(by), strings.TrimSpace(reason)
 		if by == "" || reason == "" {
 			return advise(errors.New("it needs a name and a reason"), "Give --by NAME and --reason TEXT.")
+		}
+		if rolecatalog.HoldsCPR(by) || rolecatalog.HoldsCPR(reason) {
+			return advise(errors.New("the name or the reason holds a CPR number"), "It would stay in the audit trail for good; leave it out.")
 		}
 		return p.withStore(cmd, false, func(s *store.Store) error {
 			_, master, err := findDomain(cmd, s, args[0])

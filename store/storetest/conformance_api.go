@@ -248,6 +248,10 @@ func releases(t *testing.T, f *fixture) { //nolint:thelper // a test: its own li
 	if left := f.tree(t, 1, 0).Release; left != nil {
 		t.Errorf("%+v is left", left)
 	}
+	check(t, f.AddRelease(ctx, &coredata.Release{DomainID: 1, By: "old", CreatedAt: f.now().Add(-coredata.ReleaseHolds - time.Second)}))
+	if left := f.tree(t, 1, 0).Release; left != nil {
+		t.Errorf("a release that is a day old still holds: %+v", left)
+	}
 	check(t, f.AddRelease(ctx, &coredata.Release{DomainID: 1, By: "dan"}))
 	check(t, together(6, func(int) error {
 		used := false
