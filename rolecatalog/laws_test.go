@@ -43,7 +43,7 @@ func wide(o *rolecatalog.Options, _ *nemlogin.Options) {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		_ = flag.Set("rapid.checks", "15")
+		_ = flag.Set("rapid.checks", propertyChecks)
 	}
 	os.Exit(m.Run())
 }

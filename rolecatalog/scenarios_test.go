@@ -709,7 +709,11 @@ func TestLockedAndExpiredUsersHaveNoRolesUnlessTheyKeepThem(t *testing.T) {
 				w.hold(identity, ids[0], "PU", "1000000001")
 				w.importAll()
 				set := func(on bool) {
-					w.must(w.bridge.ChangeUserState(w.ctx, []uint64{w.row("anne").ID}, "test", func(u *rolecatalog.User) { lock(u, on) }))
+					user := w.row("anne")
+					lock(&user, on)
+					w.must(w.store.Commit(w.ctx, &rolecatalog.Changes{CVR: cvr, Users: []*rolecatalog.User{&user}, Mark: []rolecatalog.Work{
+						{CVR: cvr, UserID: user.ID, NextTryAt: w.clock.Now(), CreatedAt: w.clock.Now()},
+					}}))
 					w.work()
 				}
 				set(true)

@@ -95,7 +95,10 @@ type Changes struct {
 	Fence *Fence
 	State func(*State) // changes the state, read in the same transaction; nil: unchanged
 
-	Users            []*User // with CPR set: it is encrypted and indexed; CPR "" on an existing user leaves the stored one
+	Users []*User // with CPR set: it is encrypted and indexed; CPR "" on an existing user leaves the stored one
+	// KeepCoreData leaves the CoreData fields of Users that are there already as they are stored: whoever reads users, changes
+	// something else and writes them back must not undo the lock that a load has set meanwhile.
+	KeepCoreData     bool
 	SystemRoles      []*SystemRole
 	JobFunctionRoles []*JobFunctionRole // created with their Rules; a new one whose Identifier exists takes over that row's ID
 	Assignments      []*Assignment      // created with their Values; Values are never changed later

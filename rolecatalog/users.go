@@ -102,7 +102,7 @@ func (b *Bridge) LoadUsers(ctx context.Context, rows []UserRow, o LoadOptions) (
 		}
 	}
 	var report LoadReport
-	changes := &Changes{}
+	changes := &Changes{KeepCoreData: true}
 	for i := range rows {
 		r := &rows[i]
 		was := existing[keys[i]]
@@ -343,7 +343,7 @@ func (b *Bridge) ChangeUserState(ctx context.Context, ids []uint64, actor string
 	if err != nil {
 		return err
 	}
-	changes := &Changes{}
+	changes := &Changes{KeepCoreData: true}
 	for i := range users {
 		u := &users[i]
 		change(u)

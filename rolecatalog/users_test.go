@@ -1,11 +1,13 @@
 package rolecatalog_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/rollebro/rollebro/nemlogin"
 	"github.com/rollebro/rollebro/rolecatalog"
 )
 
@@ -132,4 +134,38 @@ func BenchmarkLoadUsersNewUUIDs(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestLoadUsersUndoesNoLockOfAnotherSource(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("anne", "")
+	user := w.row("anne")
+	user.LockedDataset, user.FromCoreData = true, true
+	// The lock comes between the load's reading and its writing.
+	between := &betweenReadAndWrite{Store: w.store, do: func() {
+		w.must(w.store.Commit(w.ctx, &rolecatalog.Changes{CVR: cvr, Users: []*rolecatalog.User{&user}}))
+	}}
+	w.connect(func(o *rolecatalog.Options, _ *nemlogin.Options) { o.Store = between })
+	email := "anne@eksempelby.example"
+	_, err := w.bridge.LoadUsers(w.ctx, []rolecatalog.UserRow{{UserID: "anne", Email: &email}}, rolecatalog.LoadOptions{Actor: "test"})
+	w.must(err)
+	if got := w.row("anne"); !got.LockedDataset || got.Email != email {
+		t.Errorf("after the load: locked %t, e-mail %q", got.LockedDataset, got.Email)
+	}
+}
+
+// betweenReadAndWrite does something just before the next commit.
+type betweenReadAndWrite struct {
+	rolecatalog.Store
+	do func()
+}
+
+func (s *betweenReadAndWrite) Commit(ctx context.Context, c *rolecatalog.Changes) error {
+	if s.do != nil {
+		do := s.do
+		s.do = nil
+		do()
+	}
+	return s.Store.Commit(ctx, c)
 }

@@ -33,11 +33,19 @@ var coreDataColumns = []string{
 	"cd_locked_expired",
 }
 
-// userColumns are what an update of a user changes.
-var userColumns = slices.Concat([]string{
+// plainColumns are what every update of a user changes.
+var plainColumns = []string{
 	"ext_uuid", "domain_id", "user_id", "user_key", "name", "email", "nemlogin_uuid", "disabled", "disabled_at", "deleted",
 	"deleted_time", "updated_at", "search",
-}, coreDataColumns)
+}
+
+// userColumns are what this update of users changes.
+func (m *commit) userColumns() []string {
+	if m.c.KeepCoreData {
+		return plainColumns
+	}
+	return slices.Concat(plainColumns, coreDataColumns)
+}
 
 // tidyCoreData gives a user's row lists of its own, and none instead of empty ones: on both they are read back the same.
 func tidyCoreData(c *rolecatalog.CoreData) {
@@ -146,7 +154,7 @@ func (m *commit) someUsers(users []*rolecatalog.User, now time.Time) ([]userRow,
 			return withinLimits(most{"a user id", u.UserID, 255}, most{"a user id", u.UserKey, 255}, most{"a user's uuid", u.UUID, 64},
 				most{"a user's extUuid", u.ExtUUID, 128}, most{"a NemLogin UUID", u.NemLoginUUID, 64})
 		},
-		columns: userColumns,
+		columns: m.userColumns(),
 		extra:   cprColumns,
 		more:    func(u *userRow) bool { return u.CPRCipher != nil },
 	})

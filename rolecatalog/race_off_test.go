@@ -1,0 +1,5 @@
+//go:build !race
+
+package rolecatalog_test
+
+const propertyChecks = "15"
