@@ -191,11 +191,15 @@ func (c *Client) send(ctx context.Context, transport http.RoundTripper, call cal
 		defer resp.Body.Close()
 		return c.judge(ctx, call, resp)
 	}
+	failed := c.failure(call)
+	_, failed.Sent = errors.AsType[*sentError](err)
+	if ctx.Err() != nil {
+		failed.Class, failed.Err = ClassCanceled, ended(ctx, err)
+		return failed
+	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e // from getting a token
 	}
-	failed := c.failure(call)
-	_, failed.Sent = errors.AsType[*sentError](err)
 	failed.Class, failed.Hint = classifyTransport(ctx, err)
 	failed.Err = err
 	return failed
@@ -230,7 +234,7 @@ func (c *Client) judge(ctx context.Context, call call, resp *http.Response) erro
 		failed.Class, failed.Err = ClassGarbage, fmt.Errorf("%w (%d bytes)", bodyErr, c.options.MaxBody)
 	case bodyErr != nil:
 		failed.Class, failed.Hint = classifyTransport(ctx, bodyErr)
-		failed.Err = fmt.Errorf("reading the answer: %w", bodyErr)
+		failed.Err = fmt.Errorf("reading the answer: %w", ended(ctx, bodyErr))
 	default:
 		failed.Class, failed.Err = ClassGarbage, decodeErr
 		if !call.secret {
@@ -238,6 +242,15 @@ func (c *Client) judge(ctx context.Context, call call, resp *http.Response) erro
 		}
 	}
 	return failed
+}
+
+// ended is the error to report when the context of a call may have ended: then no more than that. What net/http and others
+// wrap is the cause of the end, and that is often the failure of another call, which must not be read as this one's.
+func ended(ctx context.Context, err error) error {
+	if e := ctx.Err(); e != nil {
+		return e
+	}
+	return err
 }
 
 // failure starts the error of a call.

@@ -2,7 +2,6 @@ package nemlogin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -103,7 +102,7 @@ func (c *Client) repeat(ctx context.Context, call call, attempt func(context.Con
 			if err == nil {
 				return struct{}{}, nil
 			}
-			p.last = c.asError(call, err)
+			p.last = c.asError(ctx, call, err)
 			if call.refine != nil {
 				p.last = call.refine(ctx, p.last)
 			}
@@ -123,26 +122,30 @@ func (c *Client) repeat(ctx context.Context, call call, attempt func(context.Con
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*Error](err); ok {
-		return err
+	if ctx.Err() == nil {
+		return p.last
 	}
-	// The context ended during an attempt or while waiting for the next one.
+	// The context ended before, during or after an attempt, and err is the cause of that.
+	if p.last == nil {
+		return c.asError(ctx, call, err)
+	}
 	if !p.policy.repeats(p.write, p.last) {
 		return p.last
 	}
-	err = fmt.Errorf("%w while waiting to repeat it after: %w", err, p.last)
-	canceled := c.asError(call, err)
+	err = fmt.Errorf("%w while waiting to repeat it after: %w", ended(ctx, err), p.last)
+	canceled := c.failure(call)
+	canceled.Class, canceled.Err = ClassCanceled, err
 	canceled.Sent = p.last.Sent
 	return canceled
 }
 
 // asError makes an error of a call an *Error. Those that are none yet come from
 // waiting: for a turn, a token, or the next attempt.
-func (c *Client) asError(call call, err error) *Error {
+func (c *Client) asError(ctx context.Context, call call, err error) *Error {
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one wrapped in another error is not this call's
 		return e
 	}
 	failed := c.failure(call)
-	failed.Class, failed.Err = ClassCanceled, err
+	failed.Class, failed.Err = ClassCanceled, ended(ctx, err)
 	return failed
 }

@@ -162,7 +162,7 @@ func (w *roleWrite) send(ctx context.Context, roles []string) *Error {
 		return &rejection
 	})
 	if err := w.client.do(ctx, what); err != nil {
-		failure := w.client.asError(what, err)
+		failure := w.client.asError(ctx, what, err)
 		if slices.Contains([]Class{ClassAuth, ClassCanceled, ClassReadOnly, ClassNotFound}, failure.Class) {
 			later := *failure
 			later.Sent = false

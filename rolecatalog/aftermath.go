@@ -12,8 +12,8 @@ import (
 // lookBack is how far back writes without an outcome are looked for: longer than the service is ever left standing still.
 const lookBack = 60 * 24 * time.Hour
 
-// closeIntents gives an outcome to the writes that a process announced and did not live to tell of: what is there now is what
-// became of them. Only a reading of everybody does it.
+// closeIntents gives an outcome to the writes that a process announced and did not live to tell of, or could not: what is
+// there now is what became of them. Only a reading of everybody does it.
 func (s *session) closeIntents(ctx context.Context, observed plan.Observed) error {
 	if s.selection.Users != nil {
 		return nil
@@ -43,7 +43,7 @@ func (s *session) closeIntents(ctx context.Context, observed plan.Observed) erro
 			e.Outcome = OutcomeDone
 		}
 		broken[e.Plan] = true
-		e.At, e.Detail = time.Time{}, "the process that wrote it ended before it could tell; this is what a later reading shows"
+		e.At, e.Detail = time.Time{}, "what became of it could not be told at the time; this is what a later reading shows"
 		changes.Audit = append(changes.Audit, e)
 	}
 	if len(changes.Audit) == 0 {

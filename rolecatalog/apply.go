@@ -237,8 +237,9 @@ func (a *applier) request(ctx context.Context, t *target, scope plan.Scope, writ
 func (a *applier) interrupted(t *target, writes []*write, cause error) error {
 	var never, unknown []*write
 	for _, w := range writes {
+		failed, told := errors.AsType[*nemlogin.Error](w.err)
 		switch class := nemlogin.ClassOf(w.err); {
-		case errors.Is(w.err, errNotSent), class == nemlogin.ClassAuth, class == nemlogin.ClassReadOnly:
+		case errors.Is(w.err, errNotSent), told && !failed.Sent, class == nemlogin.ClassAuth, class == nemlogin.ClassReadOnly:
 			never = append(never, w)
 		default:
 			unknown = append(unknown, w)

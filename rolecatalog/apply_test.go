@@ -105,7 +105,7 @@ func TestRemovalsThatWereNeverSentDoNotCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, users := w.staff(40)
-	w.del(users[:20]...)
+	w.del(users[:15]...)
 	w.sim.OnRequest(func(r simulator.Request) simulator.Action {
 		if r.Method == http.MethodDelete {
 			return simulator.Action{Status: http.StatusUnauthorized}
@@ -117,7 +117,9 @@ func TestRemovalsThatWereNeverSentDoNotCount(t *testing.T) {
 		t.Fatalf("a lasting 401 gives %v", err)
 	}
 	w.sim.OnRequest(nil)
-	if n := w.events(rolecatalog.AuditRemove); n[rolecatalog.OutcomeFailed] != n[rolecatalog.OutcomeIntended] || n[rolecatalog.OutcomeIntended] == 0 {
+	// The first 401 that stays ends the run; of what was on its way just then nobody knows, and of nothing else.
+	if n := w.events(rolecatalog.AuditRemove); n[rolecatalog.OutcomeFailed]+n[rolecatalog.OutcomeUnknown] != n[rolecatalog.OutcomeIntended] ||
+		n[rolecatalog.OutcomeFailed] == 0 || n[rolecatalog.OutcomeUnknown] > nemlogin.DefaultConcurrency {
 		t.Errorf("the trail tells %v", n)
 	}
 	// What was broken off is on the record, and the next run takes it up.
@@ -126,8 +128,15 @@ func TestRemovalsThatWereNeverSentDoNotCount(t *testing.T) {
 	if plans[0].Status != rolecatalog.PlanPartly || w.events(rolecatalog.AuditPlanApplied)[string(rolecatalog.PlanPartly)] != 1 {
 		t.Errorf("the plan is %q", plans[0].Status)
 	}
-	if report := w.reconcile(); report.Removed != 20 || report.Quarantined {
+	// A request that was given up may still be carried out by the service; the reading sees it, and the guard isn't misled.
+	if report := w.reconcile(); report.Removed < 15-nemlogin.DefaultConcurrency || report.Quarantined || !report.Clean() {
 		t.Errorf("%+v", report)
+	}
+	if open, err := w.store.OpenIntents(w.ctx, cvr, time.Time{}); err != nil || len(open) > 0 {
+		t.Errorf("%d writes have no outcome on record (%v)", len(open), err)
+	}
+	if p, err := w.bridge.Plan(w.ctx, rolecatalog.Selection{}, nil); err != nil || !p.Empty() {
+		t.Errorf("there is still something to do: %v", err)
 	}
 }
 

@@ -71,8 +71,8 @@ type Store interface {
 	// removed whose approval it used doesn't count: a person has decided that, not the machine.
 	RemovalsSince(ctx context.Context, cvr string, since time.Time) (total int, byRole map[string]int, err error)
 	Audit(ctx context.Context, f AuditFilter) ([]AuditEvent, error)
-	// OpenIntents returns the writes (AuditAdd, AuditRemove) announced since a time of which no outcome was recorded
-	// afterwards: the newest announcement of each, oldest first.
+	// OpenIntents returns the writes (AuditAdd, AuditRemove) announced since a time of which nobody knows what became: the last
+	// event of each is OutcomeIntended or OutcomeUnknown. Oldest first.
 	OpenIntents(ctx context.Context, cvr string, since time.Time) ([]AuditEvent, error)
 	// VerifyAudit walks the whole trail and returns how many events it checked, or the first break of the chain.
 	VerifyAudit(ctx context.Context) (int, error)
