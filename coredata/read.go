@@ -290,7 +290,7 @@ func (h *handler) cprLookup(r *http.Request, out *stream) error {
 	}
 	for i := range users {
 		u := &users[i]
-		if _, ok := within[u.DomainID]; !ok || !strings.EqualFold(u.UserKey, userID) || !u.Active() || u.Locked() {
+		if _, ok := within[u.DomainID]; !ok || !strings.EqualFold(u.UserKey, userID) || !u.Active() {
 			continue
 		}
 		if err := out.value(lookupItem{cprOut(u), u.Name, nullable(u.Email), u.UserID}); err != nil {
@@ -303,32 +303,31 @@ func (h *handler) cprLookup(r *http.Request, out *stream) error {
 
 // kombit answers GET /api/coredata/jfr and GET /api/coredata/jfr/{cpr}: the people that have a KOMBIT role.
 func (h *handler) kombit(r *http.Request, out *stream) error {
-	name, master, err := h.master(r, ofLookups)
-	if err != nil {
-		return err
-	}
-	fields := [][2]any{{"domain", name}}
-	cpr, ok := cprOf(r)
-	if !ok && r.PathValue("cpr") != "" {
-		return endEmpty(out, fields, "entryList")
-	}
-	if err := out.begin(fields, "entryList"); err != nil {
-		return err
-	}
-	err = h.store.Kombit(r.Context(), master.ID, cpr, func(u rolecatalog.User, roles []KombitRole) error {
-		if len(roles) == 0 {
-			return nil
-		}
-		return out.item(newKombitItem(&u, roles))
+	return h.listing(r, out, "entryList", "KOMBIT roles", func(master uint64, cpr string) error {
+		return h.store.Kombit(r.Context(), master, cpr, func(u rolecatalog.User, roles []KombitRole) error {
+			if len(roles) == 0 {
+				return nil
+			}
+			return out.item(newKombitItem(&u, roles))
+		})
 	})
-	if err != nil {
-		return fmt.Errorf("reading KOMBIT roles: %w", err)
-	}
-	return out.end()
 }
 
 // groups answers GET /api/coredata/groups, the groups of exactly the domain, and GET /api/coredata/groups/{cpr}, those of a person.
 func (h *handler) groups(r *http.Request, out *stream) error {
+	return h.listing(r, out, "groups", "groups", func(master uint64, cpr string) error {
+		return h.store.Groups(r.Context(), master, cpr, func(g Group, members []string) error {
+			if members == nil {
+				members = []string{}
+			}
+			return out.item(groupItem{g.UUID, g.Name, g.Description, members})
+		})
+	})
+}
+
+// listing answers a call for a whole master domain or, with a CPR number in its path, for one person of it: read writes the
+// items of the list. A number that is none has nobody.
+func (h *handler) listing(r *http.Request, out *stream, list, what string, read func(master uint64, cpr string) error) error {
 	name, master, err := h.master(r, ofLookups)
 	if err != nil {
 		return err
@@ -336,19 +335,13 @@ func (h *handler) groups(r *http.Request, out *stream) error {
 	fields := [][2]any{{"domain", name}}
 	cpr, ok := cprOf(r)
 	if !ok && r.PathValue("cpr") != "" {
-		return endEmpty(out, fields, "groups")
+		return endEmpty(out, fields, list)
 	}
-	if err := out.begin(fields, "groups"); err != nil {
+	if err := out.begin(fields, list); err != nil {
 		return err
 	}
-	err = h.store.Groups(r.Context(), master.ID, cpr, func(g Group, members []string) error {
-		if members == nil {
-			members = []string{}
-		}
-		return out.item(groupItem{g.UUID, g.Name, g.Description, members})
-	})
-	if err != nil {
-		return fmt.Errorf("reading groups: %w", err)
+	if err := read(master.ID, cpr); err != nil {
+		return fmt.Errorf("reading %s: %w", what, err)
 	}
 	return out.end()
 }
