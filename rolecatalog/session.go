@@ -57,17 +57,15 @@ func (s *session) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the catalogue: %w", err)
 	}
-	slices.SortFunc(snapshot.Identities, func(a, b Identity) int {
-		if a.UUID < b.UUID {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(snapshot.Identities, byUUID)
 	s.snapshot = snapshot
 	s.effective = newEffective(s.b.cvr, s.b.today(), snapshot, s.b.o.ProtectedUsers)
 	s.effective.keepLocked = s.b.o.KeepRolesOfLocked
 	return nil
 }
+
+// byUUID is the order that identities are kept in.
+func byUUID(a, b Identity) int { return strings.Compare(a.UUID, b.UUID) }
 
 // unknown lists the identities that users have and that were never seen, and those that have to be looked at again though
 // they were retired.
@@ -92,12 +90,7 @@ func (s *session) unknown() []Identity {
 			fresh = append(fresh, back)
 		}
 	}
-	slices.SortFunc(fresh, func(a, b Identity) int {
-		if a.UUID < b.UUID {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(fresh, byUUID)
 	return fresh
 }
 
@@ -127,13 +120,7 @@ func (s *session) userOf(identity string) uint64 {
 		return l.owner.ID
 	}
 	i, found := slices.BinarySearchFunc(s.snapshot.Identities, identity, func(id Identity, uuid string) int {
-		switch {
-		case id.UUID < uuid:
-			return -1
-		case id.UUID > uuid:
-			return 1
-		}
-		return 0
+		return strings.Compare(id.UUID, uuid)
 	})
 	if !found {
 		return 0
